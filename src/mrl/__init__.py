@@ -1,0 +1,31 @@
+"""Nested embeddings: vectors whose prefixes are embeddings too (Matryoshka Representation Learning, arXiv 2205.13147).
+
+Importing this package brings in NumPy and nothing heavier; `load` brings in torch when it is called.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mrl.card import Card
+from mrl.errors import MrlError
+from mrl.heads import HeadWeights
+from mrl.nesting import Nesting, prefix, unit_prefix
+from mrl.vectors import Table
+
+if TYPE_CHECKING:
+    from mrl.encoders import ImageEncoder
+
+__all__ = ["Card", "HeadWeights", "MrlError", "Nesting", "Table", "load", "prefix", "unit_prefix"]
+__version__ = "0.1.0"
+
+
+def load(run: str | Path) -> ImageEncoder:
+    """The encoder of a training run, ready to encode. Needs the `train` extra.
+
+    `load(RUN).encode(images, dim=64)` gives (n, 64) float32, cut as the run's metric asks for.
+    """
+    from mrl.encoders import load as load_encoder
+
+    return load_encoder(run)

@@ -1,0 +1,79 @@
+"""Row: one measurement, the one currency of every table, figure and report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from mrl.disk import read_bytes, write
+from mrl.errors import InputError, MissingError
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measure of one run at one dim.
+
+    run: the name of what was measured. measure: `top-1`, `top-5`, `1-NN`, `10-NN`, `mAP@10`, `P@10` …
+    dim: prefix width. trained: whether this dim was trained, else it was only read (interpolated).
+    value: mean over the queries, in [0, 1]. low, high: its 95 % interval. interval: `wilson` or `bootstrap`.
+    method: `head` (the saved classifier), `probe` (one fitted on the database) or `neighbours`.
+    queries: how many. bytes: of one stored vector at this dim. macs: multiply-adds for one query.
+    """
+
+    run: str
+    measure: str
+    dim: int
+    trained: bool
+    value: float
+    low: float
+    high: float
+    interval: str
+    method: str
+    queries: int
+    bytes: int
+    macs: int
+
+
+def write_rows(path: str | Path, rows: Sequence[Row]) -> None:
+    """Write rows, by the path's ending, as JSON lines (.jsonl) or as Parquet (.parquet); atomically."""
+    path = Path(path)
+    match path.suffix:
+        case ".jsonl":
+            write(path, "".join(json.dumps(asdict(row)) + "\n" for row in rows).encode())
+        case ".parquet":
+            arrow, parquet = _pyarrow()
+            columns = {f.name: [getattr(row, f.name) for row in rows] for f in fields(Row)}
+            write(path, lambda file: parquet.write_table(arrow.table(columns), file))
+        case other:
+            raise InputError(f"rows are written as .jsonl or .parquet, got {other or 'no ending'} in {path}")
+
+
+def read_rows(path: str | Path) -> list[Row]:
+    """Read rows back. InputError names the line that is no Row."""
+    path = Path(path)
+    if path.suffix == ".parquet":
+        _, parquet = _pyarrow()
+        return [Row(**record) for record in parquet.read_table(path).to_pylist()]
+    return list(_parsed(path, read_bytes(path).decode().splitlines()))
+
+
+def _parsed(path: Path, lines: Iterable[str]) -> Iterable[Row]:
+    for number, line in enumerate(lines, 1):
+        try:
+            yield Row(**json.loads(line))
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"{path}:{number} is no Row: {error}; give a file that `mrl evaluate --out` wrote"
+            ) from None
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet as parquet
+    except ImportError:
+        raise MissingError("Parquet needs pyarrow: pip install 'mrl[evaluate]', or write .jsonl") from None
+    return pyarrow, parquet

@@ -1,0 +1,18 @@
+"""Nested heads and losses in torch."""
+
+from mrl.nn.cross_entropy import CHUNK_BYTES, nested_cross_entropy
+from mrl.nn.heads import Head, Kind, MRLEHead, MRLHead, make_head
+from mrl.nn.loop import NestedLoss, Reduction, nested
+
+__all__ = [
+    "CHUNK_BYTES",
+    "Head",
+    "Kind",
+    "MRLEHead",
+    "MRLHead",
+    "NestedLoss",
+    "Reduction",
+    "make_head",
+    "nested",
+    "nested_cross_entropy",
+]

@@ -100,6 +100,11 @@ class _Plan:
         step = math.ceil(rows / math.ceil(rows / most)) if rows else 1
         return [(start, min(start + step, rows)) for start in range(0, rows, step)]
 
+    def room(self, like: Tensor, chunks: list[tuple[int, int]], buffers: int, classes: int) -> list[Tensor]:
+        """That many matrices for the rows of the first, largest chunk; apart, so that an allocator can reuse them."""
+        rows = chunks[0][1] if chunks else 0
+        return [like.new_empty((rows, classes), dtype=self.wide) for _ in range(buffers)]
+
 
 @dataclass(frozen=True)
 class _Layers:
@@ -131,10 +136,11 @@ class _Sums:
 
     def add(self, level: int, logits: Tensor, p: Tensor, t: Targets) -> None:
         """Count a chunk: logits and their softmax p, both (n, classes)."""
-        peak, best = logits.max(1)
-        logsumexp = peak - p.gather(1, best[:, None])[:, 0].log()  # p at the peak is ≥ 1/classes: no underflow
-        self.losses[level] += (t.factor * (logsumexp - t.inner(logits))).sum()
-        self.hits[level] += ((best == t.index) & (t.factor != 0)).sum()
+        peak = logits.amax(1)
+        logsumexp = peak - p.amax(1).log()  # the largest p is ≥ 1/classes: no underflow
+        own = logits.gather(1, t.index[:, None])[:, 0]
+        self.losses[level] += (t.factor * (logsumexp - t.inner(logits, own))).sum()
+        self.hits[level] += ((own == peak) & (t.factor != 0)).sum()
 
 
 def _tied(plan: _Plan, z: Tensor, layers: _Layers, out: _Gradients) -> _Sums:
@@ -142,13 +148,14 @@ def _tied(plan: _Plan, z: Tensor, layers: _Layers, out: _Gradients) -> _Sums:
     weight, bias, levels = layers.weights[0], layers.biases[0], len(plan.nesting)
     classes, sums = len(weight), _sums(levels, z)
     chunks = plan.chunks(len(z), levels + 1, classes)
-    room = z.new_empty((levels + 1, chunks[0][1] if chunks else 0, classes), dtype=plan.wide)
+    room = plan.room(z, chunks, levels + 1, classes)
     for start, stop in chunks:
         x, t = z[start:stop].to(plan.dtype), plan.targets.rows(start, stop)
-        logits, p = room[-1, : stop - start], room[:-1, : stop - start]
-        logits.copy_(bias) if bias is not None else logits.zero_()
+        logits, *p = (buffer[: stop - start] for buffer in room)
         for level, (a, b) in enumerate(plan.nesting.segments):
-            _add_product(logits, x[:, a:b], weight[:, a:b].T)
+            _add_product(logits, x[:, a:b], weight[:, a:b].T, fresh=level == 0)
+            if level == 0 and bias is not None:
+                logits.add_(bias)
             torch.softmax(logits, 1, out=p[level])
             sums.add(level, logits, p[level], t)
         if out.wanted:
@@ -168,9 +175,9 @@ def _tied_back(plan: _Plan, p: Tensor, x: Tensor, weight: Tensor, t: Targets, ou
         a, b = plan.nesting.segments[level]
         low = g.to(plan.dtype)
         if out.z is not None:
-            _add_product(out.z[start : start + len(x), a:b], low, weight[:, a:b])
+            _add_product(out.z[start : start + len(x), a:b], low, weight[:, a:b], fresh=True)
         if out.weights[0] is not None:
-            _add_product(out.weights[0][:, a:b], low.T, scaled[:, a:b])
+            _add_product(out.weights[0][:, a:b], low.T, scaled[:, a:b], fresh=start == 0)
     if out.biases[0] is not None:
         out.biases[0].addmv_(p[0].T, t.factor)
 
@@ -179,15 +186,16 @@ def _separate(plan: _Plan, z: Tensor, layers: _Layers, out: _Gradients) -> _Sums
     """MRL: one (classes, m) matrix a level; nothing is shared, so only one level's logits are alive at a time."""
     classes, sums = len(layers.weights[0]), _sums(len(plan.nesting), z)
     chunks = plan.chunks(len(z), 2, classes)
-    room = z.new_empty((2, chunks[0][1] if chunks else 0, classes), dtype=plan.wide)
+    room = plan.room(z, chunks, 2, classes)
     for start, stop in chunks:
         x, t = z[start:stop].to(plan.dtype), plan.targets.rows(start, stop)
         scaled = x * t.factor[:, None].to(x.dtype)
-        logits, p = room[:, : stop - start]
-        for level, dim in enumerate(plan.nesting.dims):
+        logits, p = (buffer[: stop - start] for buffer in room)
+        for level, dim in reversed(list(enumerate(plan.nesting.dims))):  # the widest first: it starts all of ∂x
             bias, c = layers.biases[level], plan.coefficients[level]
-            logits.copy_(bias) if bias is not None else logits.zero_()
-            _add_product(logits, x[:, :dim], layers.weights[level].T)
+            _add_product(logits, x[:, :dim], layers.weights[level].T, fresh=True)
+            if bias is not None:
+                logits.add_(bias)
             torch.softmax(logits, 1, out=p)
             sums.add(level, logits, p, t)
             if not out.wanted:
@@ -203,17 +211,20 @@ def _separate_back(
 ) -> None:
     into, bias = out.weights[level], out.biases[level]
     if out.z is not None:
-        _add_product(out.z[start : start + len(g), : weight.shape[1]], low, weight)
+        widest = level == len(out.weights) - 1
+        _add_product(out.z[start : start + len(g), : weight.shape[1]], low, weight, fresh=widest)
     if into is not None:
-        _add_product(into, low.T, scaled)
+        _add_product(into, low.T, scaled, fresh=start == 0)
     if bias is not None:
         bias.addmv_(g.T, t.factor)
 
 
-def _add_product(into: Tensor, a: Tensor, b: Tensor) -> None:
-    """into += a b, kept in into's dtype whatever that of a and b."""
+def _add_product(into: Tensor, a: Tensor, b: Tensor, *, fresh: bool) -> None:
+    """into += a b, or into = a b if fresh, kept in into's dtype whatever that of a and b."""
     if a.dtype == into.dtype:
-        into.addmm_(a, b)
+        into.addmm_(a, b, beta=0 if fresh else 1)
+    elif fresh:
+        into.copy_(a @ b)
     else:
         into.add_(a @ b)
 
@@ -249,7 +260,8 @@ class _OnePass(torch.autograd.Function):
         if gradients is None:  # a second backward through a retained graph
             z, *parameters = ctx.saved_tensors
             _, gradients = _run(ctx.plan, z, tuple(parameters), ctx.wants)
-        return None, *(None if g is None else g.mul_(grad) for g in gradients)
+        plain = grad.device.type == "cpu" and grad.item() == 1  # the usual case, and then no work
+        return None, *(g if g is None or plain else g.mul_(grad) for g in gradients)
 
 
 def _run(
@@ -257,11 +269,11 @@ def _run(
 ) -> tuple[_Sums, list[Tensor | None]]:
     """One pass; the gradients of z and the parameters, in their order and dtypes, None where not wanted."""
     with torch.no_grad(), torch.autocast(z.device.type, enabled=False):
-        out = [
-            torch.zeros(t.shape, dtype=plan.wide, device=t.device) if want else None
-            for t, want in zip((z, *parameters), wants, strict=True)
-        ]
         n = plan.layers
+        out = [
+            _start(t, plan, written=len(z) > 0 and position <= n) if want else None
+            for position, (t, want) in enumerate(zip((z, *parameters), wants, strict=True))
+        ]
         weights = tuple(w.to(plan.dtype) for w in parameters[:n])
         biases = tuple(b.to(plan.wide) for b in parameters[n:]) or (None,) * n
         gradients = _Gradients(out[0], tuple(out[1 : n + 1]), tuple(out[n + 1 :]) or (None,) * n)
@@ -269,3 +281,12 @@ def _run(
         if out[0] is not None:
             out[0].mul_(plan.targets.factor[:, None])
         return sums, [None if g is None else g.to(t.dtype) for g, t in zip(out, (z, *parameters), strict=True)]
+
+
+def _start(like: Tensor, plan: _Plan, *, written: bool) -> Tensor:
+    """Where a gradient accumulates: zeros; past the widest level only, where the pass writes before it adds."""
+    if not written:
+        return torch.zeros(like.shape, dtype=plan.wide, device=like.device)
+    out = torch.empty(like.shape, dtype=plan.wide, device=like.device)
+    out[:, plan.nesting.width :] = 0
+    return out

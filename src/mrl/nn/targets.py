@@ -47,11 +47,11 @@ class Targets:
         part = slice(start, stop)
         return Targets(self.factor[part], self.index[part], self.peak[part], cut[0], self.smooth, cut[1])
 
-    def inner(self, logits: Tensor) -> Tensor:
-        """⟨t_i, z_i⟩ for logits (n, C) -> (n,)."""
+    def inner(self, logits: Tensor, own: Tensor) -> Tensor:
+        """⟨t_i, z_i⟩ for logits (n, C) -> (n,); own: (n,) the logits at the index."""
         if self.soft is not None:
             return torch.einsum("nc,nc->n", self.soft, logits)
-        at = self.peak * logits.gather(1, self.index[:, None])[:, 0]
+        at = self.peak * own
         if self.spread is None or self.smooth is None:
             return at
         return at + self.spread * (logits @ self.smooth)

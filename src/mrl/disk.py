@@ -55,7 +55,8 @@ def write(path: Path, content: Content) -> None:
         _flush_folder(path.parent)
     except OSError as error:
         raise StorageError(
-            f"cannot write {path}: {error.strerror or error}; nothing was changed. Free some space or choose another --out"
+            f"cannot write {path}: {error.strerror or error}; nothing was changed. "
+            "Free some space or choose another --out"
         ) from error
     finally:
         with contextlib.suppress(OSError):
@@ -63,7 +64,7 @@ def write(path: Path, content: Content) -> None:
 
 
 def _open_new(path: Path) -> Any:
-    return open(path, "xb")  # noqa: SIM115, PTH123 -- the caller's `with` closes it
+    return open(path, "xb")  # noqa: PTH123 -- the caller's `with` closes it
 
 
 def _flush_folder(folder: Path) -> None:

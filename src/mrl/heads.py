@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mrl.disk import Content, read_tensors, sealed_tensors, write
+from mrl.disk import Content, Folder, read_tensors, sealed_tensors, write
 from mrl.errors import InputError, NestingError
 from mrl.nesting import Nesting, prefix
 
@@ -23,7 +23,7 @@ Array = npt.NDArray[np.floating[Any]]
 class HeadWeights:
     """The classifier of a nested embedding (arXiv 2205.13147 §3).
 
-    nesting: the trained dims. tied: MRL-E, one matrix whose first m columns serve dim m; otherwise MRL, one matrix a dim.
+    nesting: the trained dims. tied: MRL-E, one matrix whose first m columns serve dim m; else MRL, one matrix a dim.
     weights: tied, one (classes, width); else one (classes, m) per dim m. biases: one (classes,) per weight, or ().
     classes: the classes' names, or ().
     """
@@ -44,7 +44,9 @@ class HeadWeights:
                 f"{[('classes', dim) for dim in dims]}, got {got}"
             )
         if self.biases and [b.shape for b in self.biases] != [(count,)] * len(dims):
-            raise InputError(f"biases must be {len(dims)} × ({count},), got {[b.shape for b in self.biases]}")
+            raise InputError(
+                f"biases must be {len(dims)} arrays of shape ({count},), got {[b.shape for b in self.biases]}"
+            )
         if self.classes and len(self.classes) != count:
             raise InputError(f"{len(self.classes)} class names for {count} classes")
 
@@ -87,8 +89,12 @@ class HeadWeights:
 
     @classmethod
     def load(cls, path: str | Path) -> HeadWeights:
-        """Read it back. DamagedError if a byte changed."""
-        tensors, about = read_tensors(Path(path), KIND)
+        """Read one back from its file, or the newest one of a run's folder. DamagedError if a byte changed."""
+        path = Path(path)
+        if path.is_dir():
+            run = Folder.open(path, "mrl-run")
+            path = run.verified(run.manifest["head"])
+        tensors, about = read_tensors(path, KIND)
         weights = tuple(tensors[f"weight.{i}"] for i in range(sum(name.startswith("weight.") for name in tensors)))
         biases = tuple(tensors[f"bias.{i}"] for i in range(len(tensors) - len(weights)))
         return cls(Nesting.parse(about["nesting"]), about["tied"], weights, biases, tuple(about["classes"]))

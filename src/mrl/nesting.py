@@ -140,7 +140,7 @@ def unit_prefix(vectors: Vectors, dim: int) -> Vectors:
     wide, dtype = _widened(cut)
     with np.errstate(invalid="ignore"):
         wide = wide / _or_one(_peak(wide))
-        unit = wide / _or_one((wide * wide).sum(-1)[..., None]) ** 0.5
+        unit: Any = wide / _or_one((wide * wide).sum(-1)[..., None]) ** 0.5
     result: Vectors = unit.astype(dtype) if isinstance(unit, np.ndarray) else unit.to(dtype)
     return result
 

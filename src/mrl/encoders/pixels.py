@@ -1,0 +1,124 @@
+"""Pictures of any kind as uint8 arrays of one size: what every image encoder and image dataset begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from mrl.errors import InputError, StorageError
+
+Pixels = npt.NDArray[np.uint8]
+Images = npt.NDArray[np.uint8] | Sequence[Any]  # (n, H, W[, C]), or pictures: PIL images, paths, (H, W[, C]) arrays
+
+_WHITE = (255, 255, 255, 255)
+_SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # what Pillow calls greys up to 65,535
+
+
+def read_picture(path: Path) -> Image.Image:
+    """Open and decode one file. StorageError if it cannot be read, InputError if it is no picture, by name."""
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            return picture
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(
+            f"cannot decode {path}: {error}; remove it, or skip such files with skip_corrupt=True"
+        ) from None
+
+
+def coloured(picture: Image.Image) -> bool:
+    """Whether a picture has colours, by its mode: palettes count as colour."""
+    return picture.mode not in ("1", "L", "LA", "La", "F", *_SIXTEEN_BIT)
+
+
+def fitted(picture: Image.Image, size: tuple[int, int], channels: int) -> Pixels:
+    """A picture as (H, W, channels) uint8, turned as its EXIF data say and stretched to size = (H, W).
+
+    Transparency is laid on white, 16-bit greys lose their low byte, and colour becomes grey or grey colour if
+    `channels`, 1 or 3, asks for it.
+    """
+    plain = _plain(ImageOps.exif_transpose(picture)).convert("L" if channels == 1 else "RGB")
+    if plain.size != size[::-1]:
+        plain = plain.resize(size[::-1], Image.Resampling.BILINEAR)
+    return np.asarray(plain).reshape(*size, channels)
+
+
+def _plain(picture: Image.Image) -> Image.Image:
+    """In a mode that converts to L and RGB without surprises."""
+    if picture.mode == "F":
+        raise InputError("a picture of floats (mode F) has no known scale; save it with 8 or 16 bits a pixel")
+    if picture.mode in _SIXTEEN_BIT:
+        return Image.fromarray((np.asarray(picture).clip(0, 65535) >> 8).astype(np.uint8))
+    if picture.has_transparency_data:
+        opaque = Image.new("RGBA", picture.size, _WHITE)
+        opaque.alpha_composite(picture.convert("RGBA"))
+        return opaque
+    return picture
+
+
+def listed(images: Images) -> Images:
+    """An array, or a list of whatever gives one picture after another. InputError for a single path or picture."""
+    if isinstance(images, str | PathLike | Image.Image):
+        raise InputError(f"images must be several, got {images!r}; give a list of one")
+    return images if isinstance(images, np.ndarray) else list(images)
+
+
+def stacked(images: Images, size: tuple[int, int], channels: int) -> Pixels:
+    """Pictures as one (n, H, W, channels) uint8 array. An array that has this shape already is not copied.
+
+    InputError for floats and for shapes that are no pictures; it says which picture of a sequence it was.
+    """
+    if isinstance(images, np.ndarray):
+        checked = check_array(images)
+        if checked.shape[1:] == (*size, channels):
+            return checked
+        pictures = [_from_array(image) for image in checked]
+    else:
+        pictures = [_opened(image, position) for position, image in enumerate(images)]
+    room = np.empty((len(pictures), *size, channels), np.uint8)
+    for row, picture in zip(room, pictures, strict=True):
+        row[:] = fitted(picture, size, channels)
+    return room
+
+
+def check_array(images: npt.NDArray[Any]) -> Pixels:
+    """(n, H, W[, C]) uint8 as (n, H, W, C). InputError for anything else."""
+    if images.dtype != np.uint8:
+        raise InputError(
+            f"images must be uint8 from 0 to 255, got {images.dtype}; "
+            "if they run from 0 to 1, give (images * 255).round().astype(np.uint8)"
+        )
+    single = images.ndim == 2 or (images.ndim == 3 and images.shape[-1] in (3, 4) and images.shape[0] != 0)
+    if single:
+        raise InputError(f"images must be (n, H, W[, C]); {images.shape} looks like a single one, so give images[None]")
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[-1] not in (1, 3, 4) or 0 in images.shape[1:]:
+        raise InputError(
+            f"images must be (n, H, W) grey or (n, H, W, C) with C = 1 grey, 3 RGB or 4 RGBA, got shape {images.shape}"
+        )
+    return images
+
+
+def _from_array(image: Pixels) -> Image.Image:
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+
+
+def _opened(image: Any, position: int) -> Image.Image:
+    if isinstance(image, Image.Image):
+        return image
+    if isinstance(image, str | PathLike):
+        return read_picture(Path(image))
+    if isinstance(image, np.ndarray) and image.ndim in (2, 3):
+        return _from_array(check_array(image[None])[0])
+    raise InputError(
+        f"picture {position} is a {type(image).__name__}; give PIL images, paths or uint8 arrays (H, W[, C])"
+    )

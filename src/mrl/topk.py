@@ -1,0 +1,64 @@
+"""The compiled half of the kernel: merge a tile of scores into the best k of each query. Needs Numba."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+BLOCK = 128  # scores looked at together: one comparison settles most blocks once the best k have settled
+
+
+def threads() -> int:
+    """How many threads Numba may use: NUMBA_NUM_THREADS, else the processors that this process may run on."""
+    return int(numba.get_num_threads())
+
+
+@numba.njit(nogil=True, cache=True)
+def keep(raw: Any, times: Any, plus: Any, first: int, scores: Any, positions: Any) -> None:
+    """Merge raw (q, n) · times (n,) + plus (n,) into scores, positions (q, k), sorted best first.
+
+    `first` is the position of column 0. Columns come in order and only a larger score displaces, so of equal ones the
+    earlier stay.
+    """
+    k = scores.shape[1]
+    tile = np.empty(BLOCK, np.float32)
+    for q in range(raw.shape[0]):
+        worst = scores[q, k - 1]
+        for start in range(0, raw.shape[1], BLOCK):
+            stop = min(start + BLOCK, raw.shape[1])
+            if _score(raw[q, start:stop], times[start:stop], plus[start:stop], tile) <= worst:
+                continue
+            for j in range(stop - start):
+                if tile[j] > worst:
+                    _insert(scores[q], positions[q], tile[j], first + start + j)
+                    worst = scores[q, k - 1]
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "contract"})
+def _score(raw: Any, times: Any, plus: Any, tile: Any) -> Any:
+    """tile = raw · times + plus, and the largest of it. The inputs are finite, so a plain maximum will do."""
+    largest = np.float32(-np.inf)
+    for j in range(len(raw)):
+        score = raw[j] * times[j] + plus[j]
+        tile[j] = score
+        largest = max(largest, score)
+    return largest
+
+
+@numba.njit(nogil=True, cache=True)
+def _insert(scores: Any, positions: Any, score: float, position: int) -> None:
+    """Put a score into a descending list, behind its equals; the last one drops out."""
+    low, high = 0, len(scores)
+    while low < high:
+        middle = (low + high) // 2
+        if scores[middle] >= score:
+            low = middle + 1
+        else:
+            high = middle
+    for i in range(len(scores) - 1, low, -1):
+        scores[i] = scores[i - 1]
+        positions[i] = positions[i - 1]
+    scores[low] = score
+    positions[low] = position

@@ -139,8 +139,8 @@ def unit_prefix(vectors: Vectors, dim: int) -> Vectors:
     cut = prefix(vectors, dim)
     wide, dtype = _widened(cut)
     with np.errstate(invalid="ignore"):
-        wide = wide / _or_one(_peak(wide))
-        unit: Any = wide / _or_one((wide * wide).sum(-1)[..., None]) ** 0.5
+        scaled: Any = wide / _or_one(_peak(wide))
+        unit = scaled / _or_one((scaled * scaled).sum(-1)[..., None]) ** 0.5
     result: Vectors = unit.astype(dtype) if isinstance(unit, np.ndarray) else unit.to(dtype)
     return result
 

@@ -57,3 +57,19 @@ def test_what_cannot_be_built(size, channels, width, rule):
 def test_an_unknown_setting_is_refused():
     with pytest.raises(InputError, match=r"cannot read a residual network from .*depth"):
         ResidualConfig.from_json({"depth": 50})
+
+
+@pytest.mark.parametrize("size", [(8, 8), (17, 31), (64, 48)])
+def test_the_multiply_adds_are_those_of_the_layers(size):
+    network = ResidualNetwork(ResidualConfig.for_images(size, 3, 12))
+    counted = []
+
+    def count(layer, _, output):
+        counted.append(layer.weight.numel() * output[0, 0].numel())
+
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
+            layer.register_forward_hook(count)
+    network(torch.randn(1, 3, *size))
+    *convolutions, _ = counted
+    assert network.config.macs == sum(convolutions) + network.project.weight.numel()

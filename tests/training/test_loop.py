@@ -8,7 +8,7 @@ from mrl.nesting import Nesting
 from mrl.training import Run, TrainSpec, from_arrays, train
 from mrl.training.batches import traits
 from mrl.training.model import Model
-from mrl.training.optimise import number_format, one_cycle, optimiser
+from mrl.training.optimise import number_format, one_cycle, optimiser, threads_for
 from training.pictures import TINY, stripes, tiny
 
 LONG = TrainSpec(Nesting((2, 4)), epochs=12, batch_size=16, lr=0.01, precision="float32")
@@ -121,9 +121,7 @@ def test_a_loss_that_is_not_finite_stops_and_leaves_the_epoch_before(tmp_path):
 
 def test_weights_that_are_not_finite_are_not_committed(tmp_path):
     spec = TrainSpec(Nesting((2, 4)), epochs=2, batch_size=48, lr=3e38, warmup=0.0, precision="float32")
-    with pytest.raises(
-        DivergedError, match=r"in epoch [12], step 1;|weights were no longer finite at the end of epoch"
-    ):
+    with pytest.raises(DivergedError, match="weights were no longer finite at the end of epoch 1"):
         train(spec, tiny(), tmp_path / "run", quiet=True)
     assert np.isfinite(load(tmp_path / "run").encode(tiny().images)).all()
 
@@ -177,3 +175,14 @@ def test_the_rate_rises_and_falls_to_zero():
     assert np.all(np.diff(rates[20:]) < 0)
     assert rates[0] == pytest.approx(0.1)
     assert rates[-1] < 0.002
+
+
+def test_small_work_gets_few_threads_and_the_setting_comes_back():
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    with threads_for(1) as few, threads_for(1 << 40) as still_few:
+        assert (few, still_few) == (1, 1)
+    with threads_for(1 << 40) as all_of_them:
+        assert all_of_them == 4
+    assert torch.get_num_threads() == 4
+    torch.set_num_threads(before)

@@ -59,6 +59,18 @@ class ResidualConfig:
         stages = tuple(64 * 2 ** min(i, 2) for i in range(count))
         return cls(size, channels, width, 32, stem_stride, stages, strides, (1,) * count)
 
+    @property
+    def macs(self) -> int:
+        """Multiply-adds for one image."""
+        places, inputs = _halved(self.size, self.stem_stride), self.stem
+        total = math.prod(places) * self.stem * self.channels * 9
+        for outputs, stride, blocks in zip(self.stages, self.strides, self.blocks, strict=True):
+            places = _halved(places, stride)
+            match = inputs * outputs if inputs != outputs else 0
+            total += math.prod(places) * (9 * outputs * (inputs + outputs * (2 * blocks - 1)) + match)
+            inputs = outputs
+        return total + inputs * self.width
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -68,6 +80,10 @@ class ResidualConfig:
             return cls(**document)
         except TypeError as error:
             raise InputError(f"cannot read a residual network from {dict(document)}: {error}") from None
+
+
+def _halved(places: tuple[int, ...], stride: int) -> tuple[int, ...]:
+    return tuple(-(-side // stride) for side in places)
 
 
 class ResidualBlock(nn.Module):

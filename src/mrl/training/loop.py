@@ -15,7 +15,7 @@ from mrl.training.augment import Augment, Ids, draws, order
 from mrl.training.batches import Traits, batch, class_names, even_batches, traits
 from mrl.training.data import ImageData, Samples
 from mrl.training.model import Model
-from mrl.training.optimise import one_cycle, optimiser
+from mrl.training.optimise import one_cycle, optimiser, threads_for
 from mrl.training.progress import Display, Tally, by_dim
 from mrl.training.run import Run, RunWriter
 from mrl.training.spec import TrainSpec
@@ -44,7 +44,7 @@ def train(
     writer.commit(0, model.encoder, model.weights())
     writer.log({"event": "start", "images": len(data), **model.facts()})
     loop = Loop(model, data, about, writer)
-    with Display(spec.epochs, loop.steps, quiet=quiet) as display:
+    with threads_for(loop.macs), Display(spec.epochs, loop.steps, quiet=quiet) as display:
         for epoch in range(1, spec.epochs + 1):
             record = {"event": "epoch", "epoch": epoch, **loop.epoch(epoch, display)}
             if held_out is not None:
@@ -56,12 +56,13 @@ def train(
 
 
 class Loop:
-    """One pass over the data after another. steps: of all epochs together."""
+    """One pass over the data after another. steps: of all epochs together. macs: multiply-adds of a step."""
 
     def __init__(self, model: Model, data: Samples, about: Traits, writer: RunWriter) -> None:
         spec = model.spec
         self.model, self.data, self.writer = model, data, writer
         self.steps = spec.epochs * -(-len(data) // spec.batch_size)
+        self.macs = 3 * model.network.config.macs * min(spec.batch_size, len(data))  # back costs twice forward
         self.optimiser = optimiser((model.network, model.head), spec)
         self.schedule = one_cycle(self.optimiser, spec, self.steps)
         self.augment = Augment.choose(spec.augment, about.size, about.channels)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -11,6 +12,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from mrl.training.spec import Precision, TrainSpec
+
+_WORTH_A_THREAD = 3 << 30  # multiply-adds of a step, forward and back
 
 
 def optimiser(modules: Iterable[nn.Module], spec: TrainSpec) -> Optimizer:
@@ -42,6 +45,20 @@ def number_format(precision: Precision, device: torch.device) -> torch.dtype:
     if precision == "auto":
         precision = "bf16" if _multiplies_bf16(device) else "float32"
     return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+@contextmanager
+def threads_for(macs: int) -> Iterator[int]:
+    """Let torch use as many threads as a step's multiply-adds are worth, at most as many as it is set to; their number.
+
+    Threads that have little to do wait for each other longer than they work, and all the more on a busy machine.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, min(before, macs // _WORTH_A_THREAD)))
+    try:
+        yield torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
 
 
 def _multiplies_bf16(device: torch.device) -> bool:

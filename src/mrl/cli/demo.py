@@ -1,0 +1,109 @@
+"""`mrl demo`: the main job, end to end, in two minutes on two cores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mrl.errors import MissingError
+
+if TYPE_CHECKING:
+    from mrl.evaluation import Row
+    from mrl.nesting import Nesting
+    from mrl.training import ImageData, TrainSpec
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option(help="The folder for runs, tables, rows and report; it must not exist yet.")
+    ] = Path("mrl-demo"),
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Your own images, one folder a class.", show_default="1,797 handwritten digits, 8 x 8 pixels"
+        ),
+    ] = None,
+    dims: Annotated[str, typer.Option(help="The dims to train.")] = "4..64",
+    epochs: Annotated[int, typer.Option(help="Passes over the data, for every model.")] = 12,
+) -> None:
+    """Train MRL, MRL-E and fixed-feature models on real images, measure every prefix, and write the report."""
+    from rich.console import Console
+
+    from mrl.disk import Folder
+    from mrl.evaluation import write_rows
+    from mrl.nesting import Nesting
+    from mrl.report import table, write_report
+    from mrl.training.split import held_out
+
+    say = Console(stderr=True)
+    nesting = Nesting.parse(dims)
+    known, unseen = held_out(_digits() if data is None else _own(data))
+    Folder.create(out, "mrl-demo")
+    rows: list[Row] = []
+    for name, spec in _specs(nesting, epochs):
+        say.print(f"[bold]{name}[/bold] at {spec.nesting}")
+        rows += _measured(out, name, spec, (known, unseen))
+    write_rows(out / "rows.jsonl", rows)
+    page = write_report(out / "report", rows)[-1]
+    Console().print(table(rows))
+    typer.echo(f"{len(known)} images to train and search, {len(unseen)} held out to ask.\nReport: {page}\n")
+    typer.echo("Try next:")
+    for command in _next(out, data):
+        typer.echo(f"  {command}")
+
+
+def _specs(nesting: Nesting, epochs: int) -> Iterator[tuple[str, TrainSpec]]:
+    """Both nested models, then the fixed-feature models that they are to match, one per dim."""
+    from mrl.training import TrainSpec
+
+    yield "MRL", TrainSpec(nesting, "mrl", epochs=epochs)
+    yield "MRL-E", TrainSpec(nesting, "mrl-e", epochs=epochs)
+    for dim in nesting.dims:
+        yield f"FF-{dim}", TrainSpec(type(nesting)((dim,)), "ff", epochs=epochs)
+
+
+def _measured(out: Path, name: str, spec: TrainSpec, data: tuple[ImageData, ImageData]) -> list[Row]:
+    """Train one model, embed both parts of the data, and measure."""
+    from mrl.evaluation import evaluate
+    from mrl.training import embed, train
+
+    run = train(spec, data[0], out / "runs" / name)
+    database, queries = (
+        embed(run, part, out / "tables" / f"{name}-{what}")
+        for part, what in zip(data, ("known", "unseen"), strict=True)
+    )
+    return evaluate(database, queries, run.head, run=name)
+
+
+def _next(out: Path, data: Path | None) -> Iterator[str]:
+    tables = f"{out}/tables/MRL-known {out}/tables/MRL-unseen"
+    yield f"mrl evaluate {tables} --head {out}/runs/MRL --dims 4,5,6,7,8 --out dims.jsonl"
+    yield f"mrl report {out}/rows.jsonl --out my-report --title 'My own words'"
+    if data is None:
+        yield "mrl demo --data YOUR_IMAGES --out my-demo    # one folder of pictures a class"
+    else:
+        yield f"mrl train {data} --head mrl --dims 8..128 --epochs 30 --out my-run"
+
+
+def _digits() -> ImageData:
+    """The handwritten digits that come with scikit-learn (UCI optical recognition of handwritten digits, test part)."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise MissingError("the digits come with scikit-learn: pip install 'mrl[demo]', or give --data") from None
+    from mrl.training import from_arrays
+
+    digits = load_digits()
+    return from_arrays((digits.images * 15).astype("uint8"), digits.target)
+
+
+def _own(path: Path) -> ImageData:
+    from mrl.cli.train import tell
+    from mrl.training import open_data
+
+    data = open_data(path)
+    tell(path, data)
+    return data

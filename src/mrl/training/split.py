@@ -1,0 +1,37 @@
+"""Part of a dataset held out, class by class."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from mrl.errors import InputError
+from mrl.training.data import ImageData, LazyImages
+
+
+def held_out(data: ImageData, share: float = 0.2, seed: int = 0) -> tuple[ImageData, ImageData]:
+    """(rest, held out): about `share` of every class is held out, and at least one image of each stays in the rest.
+
+    InputError unless 0 < share < 1 and there are labels, or if nothing would be held out.
+    """
+    if not 0 < share < 1:
+        raise InputError(f"the share to hold out must lie between 0 and 1, got {share}")
+    if data.labels is None:
+        raise InputError("images without labels cannot be split by class; give one folder a class")
+    draws = np.random.default_rng(seed)
+    out = np.zeros(len(data), bool)
+    for label in np.unique(data.labels):
+        members = draws.permutation(np.flatnonzero(data.labels == label))
+        out[members[: min(len(members) - 1, round(share * len(members)))]] = True
+    if not out.any():
+        raise InputError(f"{len(data)} images leave none to hold out; give at least a few of each class")
+    return rows(data, np.flatnonzero(~out)), rows(data, np.flatnonzero(out))
+
+
+def rows(data: ImageData, at: npt.NDArray[np.int64]) -> ImageData:
+    """The images at these positions, with the classes of all."""
+    images = data.images
+    part = LazyImages(images.paths[at], images.decoding) if isinstance(images, LazyImages) else images[at]
+    return replace(data, images=part, labels=None if data.labels is None else data.labels[at], ids=data.ids[at])

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from mrl.errors import InputError
 from mrl.nn.heads import Head
@@ -52,6 +51,8 @@ def nested_cross_entropy(
     head.nesting.check_width(z.shape[-1])
     if not z.is_floating_point():
         raise InputError(f"z must be floating point, got {z.dtype}")
+    if z.shape[:-1].numel() == 0:
+        raise InputError(f"z has no rows (shape {tuple(z.shape)}), so there is no mean; leave empty batches out")
     if chunk_bytes < 1:
         raise InputError(f"chunk_bytes must be positive, got {chunk_bytes}")
     rows = z.reshape(-1, z.shape[-1])
@@ -102,8 +103,11 @@ class _OnePass(torch.autograd.Function):
         return total, sums.losses, sums.hits
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            raise InputError(
+                "there are no gradients of gradients here (create_graph=True); use nested(cross_entropy, …)"
+            )
         gradients, ctx.gradients = ctx.gradients, None  # handed over, so that .grad takes them without a copy
         if gradients is None:  # a second backward through a retained graph
             z, *parameters = ctx.saved_tensors
@@ -117,7 +121,7 @@ def _run(job: _Job, z: Tensor, parameters: tuple[Tensor, ...], wants: list[bool]
     with torch.no_grad(), torch.autocast(z.device.type, enabled=False):
         plan, n = job.plan, job.layers
         out = [
-            _start(t, plan, written=len(z) > 0 and position <= n) if want else None
+            _start(t, plan, written=position <= n) if want else None
             for position, (t, want) in enumerate(zip((z, *parameters), wants, strict=True))
         ]
         weights = tuple(w.to(plan.dtype) for w in parameters[:n])

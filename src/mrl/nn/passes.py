@@ -41,13 +41,12 @@ class Plan:
     def chunks(self, rows: int, buffers: int, classes: int) -> list[tuple[int, int]]:
         """Row ranges of about equal size such that `buffers` matrices (rows of a chunk, classes) fit the budget."""
         most = max(1, self.chunk_bytes // (buffers * classes * self.wide.itemsize))
-        step = math.ceil(rows / math.ceil(rows / most)) if rows else 1
+        step = math.ceil(rows / math.ceil(rows / most))
         return [(start, min(start + step, rows)) for start in range(0, rows, step)]
 
     def room(self, like: Tensor, chunks: list[tuple[int, int]], buffers: int, classes: int) -> list[Tensor]:
         """That many matrices for the rows of the first, largest chunk; apart, so that an allocator can reuse them."""
-        rows = chunks[0][1] if chunks else 0
-        return [like.new_empty((rows, classes), dtype=self.wide) for _ in range(buffers)]
+        return [like.new_empty((chunks[0][1], classes), dtype=self.wide) for _ in range(buffers)]
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def tied(plan: Plan, z: Tensor, layers: Layers, out: Gradients) -> Sums:
             _tied_back(plan, p, _Chunk(x, t, grad_z, first=start == 0), parts, into)
             if out.biases[0] is not None:
                 out.biases[0].addmv_(p[0].T, t.factor)
-    if into is not None and out.weights[0] is not None and chunks:
+    if into is not None and out.weights[0] is not None:
         _gather(out.weights[0], into, plan.nesting)
     return sums
 

@@ -67,19 +67,19 @@ figcaption{margin-top:.6rem;color:var(--faint);font-size:.88rem;overflow-wrap:an
 .scroll{overflow-x:auto;background:var(--card);border:1px solid var(--grid);border-radius:12px}
 table{width:100%;border-collapse:collapse;font-size:.92rem}
 th,td{padding:.42rem .8rem;text-align:right;vertical-align:top;white-space:nowrap;font-weight:400}
-thead th{padding:.8rem .8rem .6rem;color:var(--faint);font-size:.84rem;font-weight:600;line-height:1.3;max-width:8rem;
+thead th{padding:.8rem .8rem .6rem;color:var(--faint);font-size:.91em;font-weight:600;line-height:1.3;max-width:8rem;
 white-space:normal;vertical-align:bottom}
 tbody{border-top:1px solid var(--grid)}
 tbody tr:first-child>*{padding-top:.65rem}
 tbody tr:last-child>*{padding-bottom:.65rem}
-.dim{position:sticky;left:0;background:var(--card);font-size:1.1rem;font-weight:680;line-height:1.35}
-thead .dim{font-size:.84rem}
+.dim{position:sticky;left:0;background:var(--card);font-size:1.2em;font-weight:680;line-height:1.35}
+thead .dim{font-size:.91em}
 .run{max-width:16rem;text-align:left;white-space:normal;overflow-wrap:anywhere;min-width:6.5rem}
 .dot{display:inline-block;width:.68em;height:.68em;margin-right:.5em;border:2px solid;border-radius:50%;
 print-color-adjust:exact;-webkit-print-color-adjust:exact}
 td b{font-weight:720}
 td .value{display:block}
-td small{display:block;color:var(--faint);font-size:.78rem;line-height:1.3}
+td small{display:block;color:var(--faint);font-size:.85em;line-height:1.3}
 .hidden{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 footer{margin-top:3rem;padding-top:1.1rem;border-top:1px solid var(--grid);color:var(--faint);font-size:.86rem}
 footer dl{display:grid;grid-template-columns:minmax(7rem,max-content) 1fr;gap:.3rem 1.2rem;max-width:62em;margin:0}

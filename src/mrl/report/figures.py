@@ -65,6 +65,8 @@ def _draw(axes: Axes, curve: Curve, across: str, look: dict[str, Any]) -> None:
     y = [row.value * 100 for row in curve.rows]
     low, high = [row.low * 100 for row in curve.rows], [row.high * 100 for row in curve.rows]
     axes.fill_between(x, low, high, color=look["color"], alpha=0.1, linewidth=0)
+    if len(x) == 1:  # a band of no width
+        axes.vlines(x, low, high, color=look["color"], linewidth=1.2)
     axes.plot(x, y, zorder=3, **look | {"marker": ""})
     for trained in (False, True):
         here = [i for i, row in enumerate(curve.rows) if row.trained == trained]
@@ -79,7 +81,8 @@ def _mark_goal(axes: Axes, rows: Sequence[Row], plot: Plot) -> bool:
     for finding in found:
         level = KEEP * finding.full.value * 100
         axes.axhline(level, color=FAINT, linewidth=0.9, linestyle=(0, (1, 2)), zorder=2)
-        text = f"{KEEP * 100:g} % of {_short(finding.full.run, 14)} at {finding.full.dim:,} dims"
+        named = f"{printable(finding.full.run)} at {finding.full.dim:,} dims"
+        text = f"{KEEP * 100:g} % of {named if len(named) <= 18 else 'full width'}"
         place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
         axes.annotate(text, (0, level), (2, 3), fontsize=8.5, color=FAINT, zorder=5, **place)
         axes.plot([getattr(finding.cut, plot.across)], [finding.cut.value * 100], zorder=5, **RING)

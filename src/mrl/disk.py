@@ -17,6 +17,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,8 @@ from mrl.errors import DamagedError, ExistsError, InputError, StorageError
 MANIFEST = "manifest.json"
 _BLANK = b"0" * 64
 _SEAL = re.compile(rb'"sha256":\s?"([0-9a-f]{64})"')
-_TEMPORARY = ".tmp-"
 
 Content = bytes | Callable[[Any], object]  # the bytes, or a function that writes them to an open file
-
-
-# --------------------------------------------------------------------------------------------- one file
 
 
 def write(path: Path, content: Content) -> None:
@@ -42,9 +39,9 @@ def write(path: Path, content: Content) -> None:
 
     StorageError names the file when the disk is full or refuses; nothing is left behind then.
     """
-    temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(6)}-{path.name}")
+    temporary = path.with_name(f".tmp-{secrets.token_hex(6)}-{path.name}")
     try:
-        with _open_new(temporary) as file:
+        with temporary.open("xb") as file:
             if isinstance(content, bytes):
                 file.write(content)
             else:
@@ -63,10 +60,6 @@ def write(path: Path, content: Content) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _open_new(path: Path) -> Any:
-    return open(path, "xb")  # noqa: PTH123 -- the caller's `with` closes it
-
-
 def _flush_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -80,42 +73,31 @@ def _flush_folder(folder: Path) -> None:
 
 def write_json(path: Path, content: Mapping[str, Any], kind: str, version: int = 1) -> None:
     """Write a sealed JSON object; `kind` and `version` say what it is (`mrl-card` 1, say)."""
-    write(path, sealed_json(content, kind, version))
-
-
-def sealed_json(content: Mapping[str, Any], kind: str, version: int = 1) -> bytes:
     document = {"format": kind, "version": version, "sha256": _BLANK.decode(), **content}
-    return _seal(json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n")
+    write(path, _seal(_encoded(json.dumps(document, indent=2, ensure_ascii=False))))
+
+
+def _encoded(document: str) -> bytes:
+    """UTF-8 with a line end. Names of files that are no UTF-8 hold lone surrogates; these are escaped, as JSON may."""
+    return document.encode(errors="backslashreplace") + b"\n"
 
 
 def read_json(path: Path, kind: str, version: int = 1) -> dict[str, Any]:
     """Read a sealed JSON object back, without its seal. Raises StorageError, DamagedError or InputError."""
-    document = json.loads(_unsealed(path, kind))
-    _check_format(path, document, kind, version)
+    _, document = _unsealed(path, kind, version)
     return {key: value for key, value in document.items() if key not in ("format", "version", "sha256")}
 
 
-def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], about: Mapping[str, Any], kind: str) -> None:
-    """Write named arrays and a JSON object about them as one sealed safetensors file."""
-    write(path, sealed_tensors(tensors, about, kind))
-
-
 def sealed_tensors(tensors: Mapping[str, np.ndarray], about: Mapping[str, Any], kind: str, version: int = 1) -> bytes:
-    metadata = {
-        "format": kind,
-        "version": str(version),
-        "sha256": _BLANK.decode(),
-        "about": json.dumps(about),
-    }
+    """The bytes of a sealed safetensors file of named arrays and a JSON object about them."""
+    metadata = {"format": kind, "version": str(version), "sha256": _BLANK.decode(), "about": json.dumps(about)}
     contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     return _seal(serialise_tensors(contiguous, metadata))
 
 
 def read_tensors(path: Path, kind: str, version: int = 1) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Named arrays and the object about them, from a sealed safetensors file."""
-    raw = _unsealed(path, kind)
-    header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])["__metadata__"]
-    _check_format(path, {**header, "version": int(header["version"])}, kind, version)
+    raw, header = _unsealed(path, kind, version)
     return parse_tensors(raw), json.loads(header["about"])
 
 
@@ -125,14 +107,14 @@ def _seal(raw: bytes) -> bytes:
 
 
 def _seal_at(raw: bytes) -> tuple[int, int]:
-    found = _SEAL.search(raw[: 1 << 20])
+    found = _SEAL.search(raw)
     if found is None:
         raise ValueError("no seal")
     return found.span(1)
 
 
-def _unsealed(path: Path, kind: str) -> bytes:
-    """The bytes of a sealed file, once they have been found unchanged; nothing is parsed before."""
+def _unsealed(path: Path, kind: str, version: int) -> tuple[bytes, dict[str, Any]]:
+    """The bytes of a sealed file and its JSON, once they have been found unchanged; nothing is parsed before."""
     raw = read_bytes(path)
     try:
         start, stop = _seal_at(raw)
@@ -140,7 +122,12 @@ def _unsealed(path: Path, kind: str) -> bytes:
         raise DamagedError(f"{path} is damaged or no {kind} file: it has no checksum; restore it from a copy") from None
     if hashlib.sha256(raw[:start] + _BLANK + raw[stop:]).hexdigest().encode() != raw[start:stop]:
         raise DamagedError(f"{path} is damaged: its bytes do not match its checksum; restore it from a copy")
-    return raw
+    if raw.startswith(b"{"):
+        document = json.loads(raw)
+    else:  # safetensors: the header's length, a multiple of 8, then the header
+        document = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])["__metadata__"]
+    _check_format(path, document, kind, version)
+    return raw, document
 
 
 def read_bytes(path: Path) -> bytes:
@@ -153,7 +140,7 @@ def read_bytes(path: Path) -> bytes:
 def _check_format(path: Path, document: Mapping[str, Any], kind: str, version: int) -> None:
     if document.get("format") != kind:
         raise InputError(f"{path} holds {document.get('format')!r}, not {kind!r}; give the path of a {kind}")
-    if not 1 <= document["version"] <= version:
+    if not 1 <= int(document["version"]) <= version:
         raise InputError(
             f"{path} has format version {document['version']}, this mrl reads up to {version}; install a newer mrl"
         )
@@ -188,8 +175,11 @@ class Folder:
     @classmethod
     def create(cls, path: Path, kind: str) -> Folder:
         """An empty folder to commit to. ExistsError if anything is there already."""
+        new = [path, *takewhile(lambda folder: not folder.exists(), path.parents)]
         try:
             path.mkdir(parents=True)
+            for folder in new:
+                _flush_folder(folder.parent)
         except FileExistsError:
             if not path.is_dir() or any(path.iterdir()):
                 raise ExistsError(
@@ -211,23 +201,35 @@ class Folder:
     def commit(self, new: Mapping[str, Content], manifest: Mapping[str, Any], keep: Callable[[str], bool]) -> None:
         """Write the `new` files, then publish them with those old ones that `keep` names.
 
-        Names of new files must not be in use: a published file is never overwritten.
+        Names of new files must not be in use: a published file is never overwritten. StorageError leaves the state
+        before, and none of the new files.
         """
         if clash := set(new) & set(self.entries):
-            raise ExistsError(
-                f"{self.path} already holds {', '.join(sorted(clash))}; committed files are not overwritten"
-            )
+            names = ", ".join(sorted(clash))
+            raise ExistsError(f"{self.path} already holds {names}; committed files are not overwritten")
         entries = {name: entry for name, entry in self.entries.items() if keep(name)}
-        for name, content in new.items():
-            write(self.path / name, content)
-            entries[name] = Entry(name, *_measure(self.path / name))
-        files = {name: {"bytes": entry.bytes, "sha256": entry.sha256} for name, entry in entries.items()}
-        write_json(self.path / MANIFEST, {**manifest, "files": files}, self.kind)
+        try:
+            for name, content in new.items():
+                write(self.path / name, content)
+                entries[name] = Entry(name, *_measure(self.path / name))
+            files = {name: {"bytes": entry.bytes, "sha256": entry.sha256} for name, entry in entries.items()}
+            write_json(self.path / MANIFEST, {**manifest, "files": files}, self.kind)
+        except StorageError:
+            self._remove(set(new) - self._published())
+            raise
         dropped = set(self.entries) - set(entries)
         self.manifest, self.entries = dict(manifest), entries
-        self._verified.update(new)
-        for name in dropped:
-            (self.path / name).unlink(missing_ok=True)
+        self._verified = (self._verified | set(new)) - dropped
+        self._remove(dropped)
+
+    def _remove(self, names: set[str]) -> None:
+        for name in names:
+            with contextlib.suppress(OSError):
+                (self.path / name).unlink()
+
+    def _published(self) -> set[str]:
+        """Names of the files in the newest committed state, which may be newer than the one opened here."""
+        return set(Folder.open(self.path, self.kind).entries) if (self.path / MANIFEST).exists() else set()
 
     def verified(self, name: str) -> Path:
         """The path of a committed file whose bytes were compared with the manifest, once per opening."""
@@ -237,9 +239,15 @@ class Folder:
         entry = self.entries.get(name)
         if entry is None:
             raise StorageError(f"{self.path} has no file {name}; it holds {', '.join(self.entries) or 'none'}")
-        if not path.is_file():
-            raise DamagedError(f"{path} is missing although {MANIFEST} names it; restore it from a copy")
-        if _measure(path) != (entry.bytes, entry.sha256):
+        try:
+            found = _measure(path)
+        except FileNotFoundError:
+            if name not in self._published():
+                raise StorageError(f"{path} is gone: a newer state replaced it; open {self.path} again") from None
+            raise DamagedError(f"{path} is missing although {MANIFEST} names it; restore it from a copy") from None
+        except OSError as error:
+            raise StorageError(f"cannot read {path}: {error.strerror or error}") from error
+        if found != (entry.bytes, entry.sha256):
             raise DamagedError(f"{path} is damaged: its bytes do not match {MANIFEST}; restore it from a copy")
         self._verified.add(name)
         return path
@@ -259,16 +267,34 @@ def _measure(path: Path) -> tuple[int, str]:
 
 
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
-    """Add one JSON line to a log: the only kind of file that grows. What a crash leaves readable is a prefix."""
-    line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
+    """Add one JSON line to a log: the only kind of file that grows. What a crash leaves readable is a prefix.
+
+    A last line that a crash or a full disk cut short is removed first.
+    """
     try:
-        with path.open("ab") as file:
-            file.write(line)
+        with path.open("ab+") as file:
+            _remove_cut_line(file)
+            file.write(_encoded(json.dumps(record, ensure_ascii=False)))
     except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+        raise StorageError(f"cannot write {path}: {error.strerror or error}; free some space") from error
+
+
+def _remove_cut_line(file: Any) -> None:
+    end = file.seek(0, os.SEEK_END)
+    file.seek(max(end - 1, 0))
+    if file.read() not in (b"", b"\n"):
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The log's whole lines; a last line that a crash cut short is left out."""
+    """The log's whole lines; a last line that a crash cut short is left out. DamagedError names any other bad one."""
     whole, _, _cut = read_bytes(path).rpartition(b"\n")
-    return [json.loads(line) for line in whole.splitlines()]
+    return [_parsed(path, number, line) for number, line in enumerate(whole.splitlines(), 1)]
+
+
+def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        return dict(json.loads(line))
+    except (TypeError, ValueError):
+        raise DamagedError(f"{path}:{number} is damaged: it is no JSON object; restore the log from a copy") from None

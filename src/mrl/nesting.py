@@ -58,10 +58,10 @@ class Nesting:
     @classmethod
     def parse(cls, text: str) -> Nesting:
         """Read `8,16,32`, or `8..2048` for the halving ladder. `Nesting.parse(str(n)) == n`."""
-        if ladder := re.fullmatch(r"\s*(\d+)\s*\.\.\s*(\d+)\s*", text):
+        if ladder := re.fullmatch(r"\s*([0-9]{1,18})\s*\.\.\s*([0-9]{1,18})\s*", text):
             return cls.halving(int(ladder[2]), smallest=int(ladder[1]))
-        parts = [part.strip() for part in text.split(",")]
-        if not all(part.isdecimal() and part.isascii() for part in parts):
+        parts = text.split(",")
+        if not all(re.fullmatch(r"\s*[0-9]{1,18}\s*", part) for part in parts):
             raise NestingError(f"cannot read dims from {text!r}; write them as 8,16,32 or as the ladder 8..2048")
         return cls(tuple(int(part) for part in parts))
 
@@ -139,9 +139,9 @@ def unit_prefix(vectors: Vectors, dim: int) -> Vectors:
     cut = prefix(vectors, dim)
     wide, dtype = _widened(cut)
     with np.errstate(invalid="ignore"):
-        scaled: Any = wide / _or_one(_peak(wide))
+        scaled: Any = wide / _or_infinite(_peak(wide))
         unit = scaled / _or_one((scaled * scaled).sum(-1)[..., None]) ** 0.5
-    result: Vectors = unit.astype(dtype) if isinstance(unit, np.ndarray) else unit.to(dtype)
+    result: Vectors = _as(unit, dtype)
     return result
 
 
@@ -166,9 +166,18 @@ def _widened(x: Any) -> tuple[Any, Any]:
     return wide, x.dtype if x.is_floating_point() else wide.dtype
 
 
+def _as(x: Any, dtype: Any) -> Any:
+    return x.astype(dtype) if isinstance(x, np.ndarray) else x.to(dtype)
+
+
 def _peak(x: Any) -> Any:
     """Largest magnitude of each row, (..., 1); a constant to autograd, which unit vectors do not depend on."""
     return abs(x).max(-1)[..., None] if isinstance(x, np.ndarray) else x.detach().abs().amax(-1, keepdim=True)
+
+
+def _or_infinite(x: Any) -> Any:
+    """x with its zeros made infinite: a zero row divided by it stays zero, and so does its gradient."""
+    return np.where(x == 0, np.inf, x) if isinstance(x, np.ndarray) else x.masked_fill(x == 0, np.inf)
 
 
 def _or_one(x: Any) -> Any:

@@ -117,8 +117,8 @@ class TableWriter:
         vectors = self._checked_vectors(np.asarray(vectors))
         n = len(vectors)
         first = sum(self._blocks)
-        keys = np.arange(first, first + n) if ids is None else np.asarray(ids)
-        fresh = self._checked_ids(keys, n)
+        keys = self._checked_ids(np.arange(first, first + n) if ids is None else np.asarray(ids), n)
+        fresh = self._fresh(keys)
         columns: dict[str, npt.NDArray[Any]] = {"vectors": vectors, "ids": keys}
         if labels is not None:
             columns["labels"] = _checked_labels(np.asarray(labels), n)
@@ -165,20 +165,35 @@ class TableWriter:
             raise InputError(f"row {bad[0]} has a NaN or an Inf ({len(bad)} such rows); leave these rows out")
         return vectors
 
-    def _checked_ids(self, ids: npt.NDArray[Any], n: int) -> set[Any]:
+    def _checked_ids(self, ids: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:
         if ids.shape != (n,) or ids.dtype.kind not in "iuU":
             raise InputError(f"ids must be {n} integers or strings, got {ids.dtype} of shape {ids.shape}")
-        fresh = set(ids.tolist())
-        twice = fresh & self._ids if len(fresh) == n else {i for i in fresh if (ids == i).sum() > 1}
-        if twice:
-            raise InputError(f"id {next(iter(twice))!r} occurs twice; every row needs an id of its own")
+        keys = ids if ids.dtype.kind == "U" else _as_int64(ids, "ids")
+        if self._ids and n and isinstance(next(iter(self._ids)), str) != (keys.dtype.kind == "U"):
+            raise InputError("some blocks have integer ids and some have strings; give ids of one kind for all rows")
+        return keys
+
+    def _fresh(self, keys: npt.NDArray[Any]) -> set[Any]:
+        """The ids of a block, none of which is there already."""
+        fresh: set[Any] = set()
+        for key in keys.tolist():
+            if key in fresh or key in self._ids:
+                raise InputError(f"id {key!r} occurs twice; every row needs an id of its own")
+            fresh.add(key)
         return fresh
 
 
 def _checked_labels(labels: npt.NDArray[Any], n: int) -> npt.NDArray[np.int64]:
     if labels.shape != (n,) or labels.dtype.kind not in "iu":
         raise InputError(f"labels must be {n} integers, got {labels.dtype} of shape {labels.shape}")
-    return labels.astype(np.int64)
+    return _as_int64(labels, "labels")
+
+
+def _as_int64(values: npt.NDArray[Any], what: str) -> npt.NDArray[np.int64]:
+    largest = np.iinfo(np.int64).max
+    if values.dtype.kind == "u" and values.size and values.max() > largest:
+        raise InputError(f"{what} must be at most {largest}, got {values.max()}; give strings or smaller numbers")
+    return values.astype(np.int64)
 
 
 def _save(array: npt.NDArray[Any], file: Any) -> None:

@@ -14,10 +14,11 @@ Values = npt.NDArray[np.floating[Any]]
 
 
 def wilson(mean: Values, n: int) -> tuple[Values, Values]:
-    """Wilson's score interval for shares of n yes-or-no answers: never empty, also at 0 and 1."""
+    """Wilson's score interval for shares of n yes-or-no answers: never empty, also at 0 and 1, and holds the mean."""
     centre = (mean + Z**2 / (2 * n)) / (1 + Z**2 / n)
     half = Z / (1 + Z**2 / n) * np.sqrt(mean * (1 - mean) / n + Z**2 / (4 * n**2))
-    return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
+    # The exact ends are 0 at mean 0 and 1 at mean 1; rounding may put them on the wrong side of the mean.
+    return np.clip(centre - half, 0.0, mean), np.clip(centre + half, mean, 1.0)
 
 
 def bootstrap(values: Values, seed: int = 0) -> tuple[Values, Values]:

@@ -52,18 +52,25 @@ def write_rows(path: str | Path, rows: Sequence[Row]) -> None:
 
 
 def read_rows(path: str | Path) -> list[Row]:
-    """Read rows back. InputError names the line that is no Row."""
+    """Read rows back. InputError names the line that is no Row; StorageError if the file cannot be read."""
     path = Path(path)
-    if path.suffix == ".parquet":
-        _, parquet = _pyarrow()
-        return [Row(**record) for record in parquet.read_table(path).to_pylist()]
-    return list(_parsed(path, read_bytes(path).decode().splitlines()))
+    raw = read_bytes(path)
+    return list(_parsed(path, _records(path, raw) if path.suffix == ".parquet" else raw.splitlines()))
 
 
-def _parsed(path: Path, lines: Iterable[str]) -> Iterable[Row]:
-    for number, line in enumerate(lines, 1):
+def _records(path: Path, raw: bytes) -> list[dict[str, Any]]:
+    arrow, parquet = _pyarrow()
+    try:
+        records: list[dict[str, Any]] = parquet.read_table(arrow.BufferReader(raw)).to_pylist()
+    except arrow.ArrowException as error:
+        raise InputError(f"{path} is no Parquet: {error}; give a file that `mrl evaluate --out` wrote") from None
+    return records
+
+
+def _parsed(path: Path, records: Iterable[bytes | dict[str, Any]]) -> Iterable[Row]:
+    for number, record in enumerate(records, 1):
         try:
-            yield Row(**json.loads(line))
+            yield Row(**(record if isinstance(record, dict) else json.loads(record)))
         except (TypeError, ValueError) as error:
             raise InputError(
                 f"{path}:{number} is no Row: {error}; give a file that `mrl evaluate --out` wrote"

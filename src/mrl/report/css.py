@@ -10,12 +10,12 @@ THEME = (
     (FAINT, "--faint", FAINT, "#a3adb8"),
     (GRID, "--grid", GRID, "#323b45"),
     (PAPER, "--card", "#ffffff", "#1b222a"),
-    (BASELINE, "--fixed", BASELINE, "#a9b0b8"),
+    (BASELINE, "--fixed", BASELINE, "#dfe3e7"),
     *zip(
         COLOURS,
         [f"--series-{number}" for number in range(len(COLOURS))],
         COLOURS,
-        ("#4ba9e6", "#ff8a4c", "#3cc79b", "#e5a3c7", "#f2bb45", "#8fd0f5"),
+        ("#1a80c4", "#e0661a", "#00a87b", "#d98bb8", "#f0b030", "#7fccf7"),
         strict=True,
     ),
 )

@@ -9,7 +9,7 @@ from typing import Any
 from mrl.errors import MissingError
 from mrl.report.series import FIXED, Curve
 
-INK, FAINT, GRID, PAPER, BASELINE = "#1c2733", "#5b6673", "#e2e6ea", "#fffffe", "#7a828c"
+INK, FAINT, GRID, PAPER, BASELINE = "#1c2733", "#5b6673", "#e2e6ea", "#fffffe", "#3a4149"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito's, without yellow
 DASHES: tuple[Any, ...] = ("-", "-.", (0, (6, 1, 1, 1, 1, 1)))  # each for six series, which take the same colours again
 PROBE = (0, (2.2, 1.6))
@@ -71,7 +71,7 @@ def style() -> AbstractContextManager[Any]:
 
 
 def colour(names: Sequence[str], name: str) -> str:
-    """The colour of one of a report's series: the palette in order, grey for the fixed-feature baseline."""
+    """The colour of one of a report's series: the palette in order, near black for the fixed-feature baseline."""
     return BASELINE if name == FIXED else COLOURS[_place(names, name) % len(COLOURS)]
 
 

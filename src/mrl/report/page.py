@@ -101,9 +101,13 @@ def _figure(rows: Sequence[Row], plot: Plot, drawing: str) -> Markup:
 
 
 def _inline(name: str, drawing: str, told: str) -> Markup:
-    """An SVG as part of the page: in the page's colours, described, its ids made its own."""
-    own = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}.", themed(drawing))
-    return Markup(own.replace("<svg ", f'<svg role="img" aria-label="{escape(told)}" ', 1))
+    """An SVG as part of the page: in the page's colours, described, its ids made its own; its texts as they were."""
+
+    def own(element: re.Match[str]) -> str:
+        return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}.", themed(element[0]))
+
+    described = f'<svg role="img" aria-label="{escape(told)}" '
+    return Markup(re.sub(r"<[^>]+>", own, drawing).replace("<svg ", described, 1))
 
 
 def _ends(rows: Sequence[Row], measure: str) -> str:

@@ -1,0 +1,77 @@
+"""The README's blocks run, in their order, as a reader would run them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from mrl.cli import app
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+VERBS = ("demo", "train", "embed", "evaluate", "report")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def run(*words: str) -> str:
+    result = CliRunner().invoke(app, list(words))
+    assert result.exit_code == 0, (words, result.output, result.exception)
+    return result.stdout
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_python_blocks(here, capsys):
+    run("demo", "--epochs", "1", "--dims", "8,64")
+    assert (here / "mrl-demo" / "report" / "report.html").is_file()
+    names: dict[str, object] = {}
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), names)
+    assert re.search(r"^ 16 dims,  64 bytes: 0\.\d{3} \[0\.\d{3}, ", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_the_commands_for_ones_own_images(here):
+    draws = np.random.default_rng(0)
+    for part, label, i in ((p, c, i) for p in ("train", "test") for c in ("cat", "dog") for i in range(8)):
+        path = here / "photos" / part / label / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draws.integers(0, 255, (16, 16, 3), np.uint8)).save(path)
+    (commands,) = (block for block in blocks("console") if "mrl train" in block)
+    for line in commands.splitlines():
+        words = shlex.split(line)[1:]
+        run(
+            *words,
+            *(["--epochs", "1"] if words[0] == "train" else []),
+            *(["--k", "5"] if words[0] == "evaluate" else []),
+        )
+    assert (here / "report" / "report.html").is_file()
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb):
+    text = run(verb, "--help")
+    assert "--out" in text
+
+
+def test_the_readme_names_every_verb():
+    listed = {command.callback.__name__ for command in app.registered_commands}
+    assert listed == set(VERBS)
+    assert all(re.search(rf"\b{verb}\b", README) for verb in listed)
+
+
+def test_relative_links_lead_somewhere():
+    root = Path(__file__).parents[1]
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+        assert (root / target).exists(), target

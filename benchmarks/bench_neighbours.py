@@ -2,8 +2,8 @@
 
     python benchmarks/bench_neighbours.py [--rows 40000] [--queries 4000] [--pairs 7] [--data features.npz]
 
-Cosine, k = 10, dims 4 … 1024; slicing and rescaling are part of both. Without --data the vectors are random with a falling
-spectrum; with it they are the arrays `q` (uint8) times `scale` of an .npz file.
+Cosine, k = 10, dims 4 … 1024; slicing and rescaling are part of both. Without --data the vectors are random with a
+falling spectrum; with it they are the arrays `q` (uint8) times `scale` of an .npz file.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def demo(
             help="Your own images, one folder a class.", show_default="1,797 handwritten digits, 8 x 8 pixels"
         ),
     ] = None,
-    dims: Annotated[str, typer.Option(help="The dims to train.")] = "4..64",
+    dims: Annotated[str, typer.Option(help="The dims to train.")] = "2..64",
     epochs: Annotated[int, typer.Option(help="Passes over the data, for every model.")] = 12,
 ) -> None:
     """Train MRL, MRL-E and fixed-feature models on real images, measure every prefix, and write the report."""
@@ -80,7 +80,7 @@ def _measured(out: Path, name: str, spec: TrainSpec, data: tuple[ImageData, Imag
 
 def _next(out: Path, data: Path | None) -> Iterator[str]:
     tables = f"{out}/tables/MRL-known {out}/tables/MRL-unseen"
-    yield f"mrl evaluate {tables} --head {out}/runs/MRL --dims 4,5,6,7,8 --out dims.jsonl"
+    yield f"mrl evaluate {tables} --head {out}/runs/MRL --dims 2,3,4,5,6,7,8 --out dims.jsonl"
     yield f"mrl report {out}/rows.jsonl --out my-report --title 'My own words'"
     if data is None:
         yield "mrl demo --data YOUR_IMAGES --out my-demo    # one folder of pictures a class"

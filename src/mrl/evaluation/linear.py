@@ -15,7 +15,7 @@ from mrl.nesting import Nesting
 from mrl.segments import accumulate
 
 TILE = 1024  # rows whose logits are held at once
-RIDGE = 1e-4  # of the mean variance, added to every variance of the probe
+RIDGE = 1.0  # of the mean variance, added to every variance: rows that the encoder saw vary less than others will
 
 Vectors = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[np.int64]

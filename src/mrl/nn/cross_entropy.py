@@ -19,7 +19,7 @@ from mrl.nn.loop import NestedLoss, Reduction, level_coefficients
 from mrl.nn.passes import Gradients, Layers, Plan, Sums, separate, tied
 from mrl.nn.targets import Options, prepare
 
-CHUNK_BYTES = 64 << 20  # of logits alive at once: where the time per row stops falling, see benchmarks/
+CHUNK_BYTES = 96 << 20  # of logits alive at once, at most
 
 
 def nested_cross_entropy(
@@ -43,7 +43,7 @@ def nested_cross_entropy(
     target: (...) integers, or (..., classes) probabilities, which get no gradient.
     level_weights: c_m, one per dim, default 1. reduction: `sum` over the levels, or their `mean`.
     class_weights (classes,), label_smoothing, ignore_index: as in `torch.nn.functional.cross_entropy`.
-    chunk_bytes: logits alive at once; memory beyond inputs and gradients is about that much.
+    chunk_bytes: logits alive at once, at most; memory beyond inputs and gradients is about that much.
 
     Under autocast the products run in its dtype and everything else in float32. Gradients of gradients are refused.
     Raises InputError or NestingError for what does not fit.
@@ -66,6 +66,7 @@ def nested_cross_entropy(
         dtype=narrow,
         wide=wide,
         chunk_bytes=chunk_bytes,
+        on_cpu=z.device.type == "cpu",
     )
     total, levels, hits = _apply(
         _Job(plan, head.tied, len(head.weights), torch.is_grad_enabled()), rows, *head.weights, *head.biases

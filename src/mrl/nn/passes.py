@@ -20,6 +20,7 @@ from torch import Tensor
 from mrl.nesting import Nesting
 from mrl.nn.targets import Targets
 
+SMALLEST = 16 << 20  # bytes of a chunk below which products get slow
 NARROW = 256  # column slices up to this wide are copied together: products with strided ones take twice as long
 
 
@@ -28,7 +29,7 @@ class Plan:
     """What a pass needs beside its tensors.
 
     coefficients: c_m of each level. dtype: of the products. wide: of everything else, at least float32.
-    chunk_bytes: of logits alive at once.
+    chunk_bytes: of logits alive at once, at most. on_cpu: where it runs.
     """
 
     nesting: Nesting
@@ -37,12 +38,25 @@ class Plan:
     dtype: torch.dtype
     wide: torch.dtype
     chunk_bytes: int
+    on_cpu: bool
 
     def chunks(self, rows: int, buffers: int, classes: int) -> list[tuple[int, int]]:
         """Row ranges of about equal size such that `buffers` matrices (rows of a chunk, classes) fit the budget."""
-        most = max(1, self.chunk_bytes // (buffers * classes * self.wide.itemsize))
+        row = buffers * classes * self.wide.itemsize
+        most = max(1, min(self.chunk_bytes, self._thrifty(rows * row, classes)) // row)
         step = math.ceil(rows / math.ceil(rows / most))
         return [(start, min(start + step, rows)) for start in range(0, rows, step)]
+
+    def _thrifty(self, logits: int, classes: int) -> int:
+        """Bytes of a chunk that cost least when all chunks together have `logits` bytes.
+
+        Each chunk reads and writes the weights' gradient once, and on a CPU each byte of a chunk is fresh memory, paid
+        for page by page: a/x + b·x is least at the root of a/b.
+        """
+        if not self.on_cpu:
+            return self.chunk_bytes
+        gradient = classes * self.nesting.width * self.wide.itemsize
+        return max(SMALLEST, math.isqrt(logits * gradient // 2))
 
     def room(self, like: Tensor, chunks: list[tuple[int, int]], buffers: int, classes: int) -> list[Tensor]:
         """That many matrices for the rows of the first, largest chunk; apart, so that an allocator can reuse them."""

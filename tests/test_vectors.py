@@ -1,0 +1,292 @@
+import random
+import re
+import tempfile
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mrl.card import Card
+from mrl.errors import CardError, DamagedError, ExistsError, InputError, StorageError, UnfinishedError
+from mrl.nesting import Nesting
+from mrl.vectors import Table
+from oracles import flipped
+
+CARD = Card("model", 6, Nesting((2, 4)), fingerprint="f")
+
+
+def made(n, seed=0, dtype=np.float32):
+    return np.random.default_rng(seed).standard_normal((n, CARD.width)).astype(dtype)
+
+
+@pytest.fixture
+def writer(tmp_path):
+    """One with a block of three rows, numbered and labelled."""
+    writer = Table.create(tmp_path / "table", CARD, ("cat", "dog"))
+    writer.add(made(3), labels=[0, 1, 0])
+    return writer
+
+
+def refused(writer, said, error=InputError, **block):
+    """`add` refuses the block, commits nothing, and still takes a good one."""
+    path = writer._folder.path
+    before = sorted(path.iterdir())
+    rows = Table.open(path, unfinished=True).rows
+    with pytest.raises(error, match=said):
+        writer.add(**{"vectors": made(2, 1), "labels": [1, 1], **block})
+    assert sorted(path.iterdir()) == before
+    assert Table.open(path, unfinished=True).rows == rows
+    writer.add(made(2, 1), labels=[1, 1])
+    writer.close()
+    assert Table.open(path).verify() == 6
+
+
+# --------------------------------------------------------------------------------------------- round trips
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    sizes=st.lists(st.integers(0, 5), max_size=4),
+    kind=st.sampled_from(["numbered", "integers", "strings"]),
+    labelled=st.booleans(),
+    dtype=st.sampled_from([np.float32, np.float16]),
+)
+def test_what_was_added_is_read(sizes, kind, labelled, dtype):
+    total, cuts = sum(sizes), np.cumsum([0, *sizes])
+    vectors, labels = made(total, dtype=dtype), np.arange(total) % 3 - 1
+    ids = {
+        "numbered": np.arange(total),
+        "integers": np.arange(total) * -7 + 2**40,
+        "strings": np.array([f"{'ü' * (i % 4)}{i}" for i in range(total)], dtype=np.str_),
+    }[kind]
+    with tempfile.TemporaryDirectory() as folder:
+        with Table.create(Path(folder) / "t", CARD, ["a", "b", "ü"]) as writer:
+            for start, stop in pairwise(cuts):
+                writer.add(
+                    vectors[start:stop],
+                    None if kind == "numbered" else ids[start:stop],
+                    labels[start:stop] if labelled else None,
+                )
+        table = Table.open(Path(folder) / "t")
+        assert (len(table), table.rows, table.card) == (total, total, CARD)
+        assert table.label_names == ("a", "b", "ü")
+        assert table.vectors.dtype == (dtype if sizes else np.float32)
+        np.testing.assert_array_equal(table.vectors, vectors)
+        np.testing.assert_array_equal(table.ids, ids)
+        assert table.ids.dtype.kind == ("U" if kind == "strings" and sizes else "i")
+        if labelled and sizes:
+            assert table.labels.dtype == np.int64
+            np.testing.assert_array_equal(table.need_labels(), labels)
+        else:
+            assert table.labels is None
+        assert table.verify() == len(sizes) * (3 if labelled else 2)
+
+
+def test_an_empty_table_has_shapes(tmp_path):
+    with Table.create(tmp_path / "t", CARD):
+        pass
+    table = Table.open(tmp_path / "t")
+    assert (table.rows, table.vectors.shape, table.ids.shape, table.labels) == (0, (0, 6), (0,), None)
+    assert table.verify() == 0
+
+
+def test_rows_are_numbered_on(tmp_path):
+    with Table.create(str(tmp_path / "t"), CARD) as writer:
+        writer.add(made(3))
+        writer.add(made(2, 1))
+    np.testing.assert_array_equal(Table.open(str(tmp_path / "t")).ids, np.arange(5))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int32, np.uint16, np.uint64])
+def test_integers_of_any_kind_are_stored_as_int64(tmp_path, dtype):
+    with Table.create(tmp_path / "t", CARD) as writer:
+        writer.add(made(2), np.array([1, 2], dtype), np.array([3, 4], dtype))
+        writer.add(made(2), np.array([3, 4], np.int64), np.array([5, 6], np.int64))
+    table = Table.open(tmp_path / "t")
+    assert table.ids.dtype == table.labels.dtype == np.int64
+    np.testing.assert_array_equal(table.ids, [1, 2, 3, 4])
+    np.testing.assert_array_equal(table.labels, [3, 4, 5, 6])
+
+
+def test_a_table_is_a_snapshot(writer):
+    before = Table.open(writer._folder.path, unfinished=True)
+    writer.add(made(2, 1), labels=[1, 1])
+    assert before.rows == len(before.vectors) == 3
+    assert Table.open(writer._folder.path, unfinished=True).rows == 5
+
+
+def test_rows_without_labels_say_how_to_get_some(tmp_path):
+    with Table.create(tmp_path / "t", CARD) as writer:
+        writer.add(made(3))
+    with pytest.raises(
+        InputError, match="/t has no labels; write it with labels=, or embed a folder with one folder a"
+    ):
+        Table.open(tmp_path / "t").need_labels()
+
+
+# --------------------------------------------------------------------------------------------- unfinished
+
+
+def test_a_table_whose_writer_stopped_is_unfinished(writer):
+    path = writer._folder.path
+    said = r"/table is unfinished: its writer stopped after 3 rows; remove it and write it again, or open it with unfin"
+    with pytest.raises(UnfinishedError, match=said):
+        Table.open(path)
+    table = Table.open(path, unfinished=True)
+    np.testing.assert_array_equal(table.vectors, made(3))
+    assert table.verify() == 3
+    writer.close()
+    assert Table.open(path).rows == 3
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_exception_inside_leaves_the_table_unfinished(tmp_path, error):
+    def stop():
+        with Table.create(tmp_path / "t", CARD) as writer:
+            writer.add(made(3))
+            raise error
+
+    with pytest.raises(error):
+        stop()
+    with pytest.raises(UnfinishedError):
+        Table.open(tmp_path / "t")
+    assert Table.open(tmp_path / "t", unfinished=True).rows == 3
+
+
+def test_what_is_no_table_does_not_open(tmp_path):
+    with pytest.raises(StorageError, match=r"is no mrl-table: it has no manifest.json; nothing was committed there"):
+        Table.open(tmp_path)
+    Table.create(tmp_path / "t", CARD)
+    with pytest.raises(StorageError, match="nothing was committed there"):
+        Table.open(tmp_path / "t", unfinished=True)
+
+
+def test_a_table_is_not_overwritten(writer):
+    with pytest.raises(ExistsError, match="table already exists and is not overwritten; remove it or choose another"):
+        Table.create(writer._folder.path, CARD)
+
+
+# --------------------------------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_rows_that_are_not_finite_are_named(writer, bad, dtype):
+    vectors = made(9, 1, dtype)
+    vectors[[4, 7], 5] = bad
+    said = r"row 4 has a NaN or an Inf \(2 such rows\); leave these rows out"
+    refused(writer, said, vectors=vectors, labels=np.zeros(9, int))
+
+
+def test_vectors_of_another_width_are_refused(writer):
+    said = re.escape("model has vectors of width 6, got shape (2, 5); embed them with the same model")
+    refused(writer, said, CardError, vectors=made(2)[:, :5])
+
+
+@pytest.mark.parametrize("shape", [(6,), (1, 2, 6), ()])
+def test_vectors_that_are_no_matrix_are_refused(writer, shape):
+    refused(writer, re.escape(f"vectors must be (rows, width), got shape {shape}"), vectors=np.ones(shape, np.float32))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "int32", "complex64", ">f4", "bool"])
+def test_vectors_of_another_type_are_refused(writer, dtype):
+    said = f"vectors must be float32 or float16, got {np.dtype(dtype)}; convert them first"
+    refused(writer, said, vectors=np.ones((2, 6), dtype))
+
+
+@pytest.mark.parametrize("column", ["ids", "labels"])
+@pytest.mark.parametrize("values", [[8], [8, 9, 10], [[8, 9]], [8.0, 9.0], [True, False], 8, [None, 8]], ids=repr)
+def test_ids_and_labels_of_another_shape_or_type_are_refused(writer, column, values):
+    kinds = "integers or strings" if column == "ids" else "integers"
+    got = np.asarray(values)
+    said = re.escape(f"{column} must be 2 {kinds}, got {got.dtype} of shape {got.shape}")
+    refused(writer, said, **{column: values})
+
+
+def test_labels_are_numbers(writer):
+    refused(writer, "labels must be 2 integers, got <U3 of shape", labels=["cat", "dog"])
+
+
+@pytest.mark.parametrize("column", ["ids", "labels"])
+def test_numbers_beyond_int64_are_refused(writer, column):
+    said = f"{column} must be at most {2**63 - 1}, got {2**63}; give strings or smaller numbers"
+    refused(writer, said, **{column: np.array([5, 2**63], np.uint64)})
+
+
+@pytest.mark.parametrize("ids", [[7, 7], [8, 2], [0, 9]])
+def test_an_id_that_occurs_twice_is_named(writer, ids):
+    twice = 7 if ids[0] == 7 else min(ids)
+    refused(writer, f"id {twice} occurs twice; every row needs an id of its own", ids=ids)
+
+
+def test_string_ids_that_occur_twice_are_named(tmp_path):
+    writer = Table.create(tmp_path / "t", CARD)
+    with pytest.raises(InputError, match="id 'b' occurs twice"):
+        writer.add(made(3), ["a", "b", "b"])
+    writer.add(made(2), ["a", "b"])
+    with pytest.raises(InputError, match="id 'a' occurs twice"):
+        writer.add(made(2), ["c", "a"])
+
+
+def test_numbering_on_does_not_repeat_an_id(tmp_path):
+    writer = Table.create(tmp_path / "t", CARD)
+    writer.add(made(2), [2, 5])
+    with pytest.raises(InputError, match="id 2 occurs twice"):
+        writer.add(made(1))
+
+
+def test_finding_a_repeated_id_takes_no_square_of_the_rows(tmp_path):
+    vectors = np.zeros((100_000, 1), np.float32)
+    writer = Table.create(tmp_path / "t", Card("m", 1, Nesting((1,))))
+    with pytest.raises(InputError, match="id 0 occurs twice"):
+        writer.add(vectors, np.r_[np.arange(99_999), 0])
+
+
+def test_ids_of_two_kinds_are_refused(writer):
+    said = "some blocks have integer ids and some have strings; give ids of one kind for all rows"
+    refused(writer, said, ids=["a", "b"])
+
+
+def test_labels_for_some_rows_only_are_refused(writer):
+    said = "some blocks have labels and some have none; give labels for all rows or for no row"
+    refused(writer, said, labels=None)
+
+
+# --------------------------------------------------------------------------------------------- damage
+
+
+@pytest.mark.parametrize("block", [0, 1])
+@pytest.mark.parametrize("column", ["vectors", "ids", "labels"])
+def test_a_flipped_byte_is_named_when_it_is_read_and_not_before(writer, column, block):
+    writer.add(made(2, 1), labels=[1, 1])
+    writer.close()
+    path = writer._folder.path / f"{block:06d}.{column}.npy"
+    raw, draws = path.read_bytes(), random.Random(0)
+    for position in range(0, len(raw), 5):
+        path.write_bytes(flipped(raw, position, draws.randrange(8)))
+        table = Table.open(writer._folder.path)
+        for other in {"vectors", "ids", "labels"} - {column}:
+            assert len(getattr(table, other)) == 5
+        said = rf"{path.name} is damaged: its bytes do not match manifest.json; restore it from a copy"
+        with pytest.raises(DamagedError, match=said):
+            getattr(table, column)
+        with pytest.raises(DamagedError, match=said):
+            Table.open(writer._folder.path).verify()
+
+
+def test_a_missing_block_is_named(writer):
+    writer.close()
+    (writer._folder.path / "000000.ids.npy").unlink()
+    with pytest.raises(DamagedError, match=r"000000.ids.npy is missing although manifest.json names it"):
+        Table.open(writer._folder.path).verify()
+
+
+def test_a_flipped_byte_of_the_manifest_is_named(writer):
+    path = writer._folder.path / "manifest.json"
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b'"finished": false', b'"finished": true '))
+    with pytest.raises(DamagedError, match=r"manifest.json is damaged"):
+        Table.open(path.parent)

@@ -66,7 +66,6 @@ def nested_cross_entropy(
         dtype=narrow,
         wide=wide,
         chunk_bytes=chunk_bytes,
-        on_cpu=z.device.type == "cpu",
     )
     total, levels, hits = _apply(
         _Job(plan, head.tied, len(head.weights), torch.is_grad_enabled()), rows, *head.weights, *head.biases

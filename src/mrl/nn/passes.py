@@ -20,7 +20,6 @@ from torch import Tensor
 from mrl.nesting import Nesting
 from mrl.nn.targets import Targets
 
-SMALLEST = 16 << 20  # bytes of a chunk below which products get slow
 NARROW = 256  # column slices up to this wide are copied together: products with strided ones take twice as long
 
 
@@ -29,7 +28,7 @@ class Plan:
     """What a pass needs beside its tensors.
 
     coefficients: c_m of each level. dtype: of the products. wide: of everything else, at least float32.
-    chunk_bytes: of logits alive at once, at most. on_cpu: where it runs.
+    chunk_bytes: of logits alive at once, at most.
     """
 
     nesting: Nesting
@@ -38,25 +37,12 @@ class Plan:
     dtype: torch.dtype
     wide: torch.dtype
     chunk_bytes: int
-    on_cpu: bool
 
     def chunks(self, rows: int, buffers: int, classes: int) -> list[tuple[int, int]]:
         """Row ranges of about equal size such that `buffers` matrices (rows of a chunk, classes) fit the budget."""
-        row = buffers * classes * self.wide.itemsize
-        most = max(1, min(self.chunk_bytes, self._thrifty(rows * row, classes)) // row)
+        most = max(1, self.chunk_bytes // (buffers * classes * self.wide.itemsize))
         step = math.ceil(rows / math.ceil(rows / most))
         return [(start, min(start + step, rows)) for start in range(0, rows, step)]
-
-    def _thrifty(self, logits: int, classes: int) -> int:
-        """Bytes of a chunk that cost least when all chunks together have `logits` bytes.
-
-        Each chunk reads and writes the weights' gradient once, and on a CPU each byte of a chunk is fresh memory, paid
-        for page by page: a/x + b·x is least at the root of a/b.
-        """
-        if not self.on_cpu:
-            return self.chunk_bytes
-        gradient = classes * self.nesting.width * self.wide.itemsize
-        return max(SMALLEST, math.isqrt(logits * gradient // 2))
 
     def room(self, like: Tensor, chunks: list[tuple[int, int]], buffers: int, classes: int) -> list[Tensor]:
         """That many matrices for the rows of the first, largest chunk; apart, so that an allocator can reuse them."""
@@ -98,11 +84,18 @@ class Sums:
 
     def add(self, level: int, logits: Tensor, p: Tensor, t: Targets) -> None:
         """Count a chunk: logits and their softmax p, both (n, classes)."""
-        peak = logits.amax(1)
-        logsumexp = peak - p.amax(1).log()  # the largest p is ≥ 1/classes: no underflow
-        own = logits.gather(1, t.index[:, None])[:, 0]
+        place = t.index[:, None]
+        own, share, largest = logits.gather(1, place)[:, 0], p.gather(1, place)[:, 0], p.amax(1)
+        logsumexp = own - share.log()
+        if _underflows(share):
+            logsumexp = logits.amax(1) - largest.log()  # the largest p is ≥ 1/classes
         self.losses[level] += (t.factor * (logsumexp - t.inner(logits, own))).sum()
-        self.hits[level] += ((own == peak) & (t.factor != 0)).sum()
+        self.hits[level] += ((share == largest) & (t.factor != 0)).sum()
+
+
+def _underflows(share: Tensor) -> bool:
+    """Whether a softmax may be too small for its logarithm. On a GPU a look would wait for it, so: it may."""
+    return share.device.type != "cpu" or bool((share < 1e3 * torch.finfo(share.dtype).tiny).any())
 
 
 def tied(plan: Plan, z: Tensor, layers: Layers, out: Gradients) -> Sums:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrl import disk
+from mrl import disk, log
 from mrl.disk import Folder
 from mrl.errors import DamagedError, ExistsError, InputError, StorageError
 from mrl.vectors import Table
@@ -54,8 +54,8 @@ def test_names_that_are_no_utf8_survive(tmp_path):
     disk.write_json(tmp_path / "a", names, "kind")
     assert disk.read_json(tmp_path / "a", "kind") == names
     (tmp_path / "a").read_text("utf-8")
-    disk.append_line(tmp_path / "log", names)
-    assert disk.read_lines(tmp_path / "log") == [names]
+    log.append_line(tmp_path / "log", names)
+    assert log.read_lines(tmp_path / "log") == [names]
 
 
 def seal_tensors(path, about=None):
@@ -365,37 +365,37 @@ def test_a_commit_that_fails_halfway_changes_nothing(folder):
 def test_a_log_gives_back_its_lines(tmp_path):
     records = [{"n": 1}, {"text": "line\nbreak \u2028 ü \x85"}, {"deep": [{"a": None}]}]
     for record in records:
-        disk.append_line(tmp_path / "log", record)
-    assert disk.read_lines(tmp_path / "log") == records
+        log.append_line(tmp_path / "log", record)
+    assert log.read_lines(tmp_path / "log") == records
     (tmp_path / "empty").write_bytes(b"")
-    assert disk.read_lines(tmp_path / "empty") == []
+    assert log.read_lines(tmp_path / "empty") == []
 
 
 def test_a_log_cut_anywhere_gives_a_prefix_and_can_be_continued(tmp_path):
     path, records = tmp_path / "log", [{"n": 1}, {"n": 22}, {"n": 333}]
     for record in records:
-        disk.append_line(path, record)
+        log.append_line(path, record)
     raw = path.read_bytes()
     for size in range(len(raw) + 1):
         path.write_bytes(raw[:size])
         whole = raw[:size].count(b"\n")
-        assert disk.read_lines(path) == records[:whole]
-        disk.append_line(path, {"next": True})
-        assert disk.read_lines(path) == [*records[:whole], {"next": True}]
+        assert log.read_lines(path) == records[:whole]
+        log.append_line(path, {"next": True})
+        assert log.read_lines(path) == [*records[:whole], {"next": True}]
 
 
 @pytest.mark.parametrize("bad", [b"{", b"", b"3", b"\xff", b"null"])
 def test_a_bad_line_inside_a_log_is_named(tmp_path, bad):
     (tmp_path / "log").write_bytes(b'{"n": 1}\n' + bad + b'\n{"n": 2}\n')
     with pytest.raises(DamagedError, match=r"log:2 is damaged: it is no JSON object; restore the log from a copy"):
-        disk.read_lines(tmp_path / "log")
+        log.read_lines(tmp_path / "log")
 
 
 def test_a_log_that_cannot_be_written_or_read_is_named(tmp_path):
     with pytest.raises(StorageError, match=r"cannot write .*/missing/log: No such file or directory; free some space"):
-        disk.append_line(tmp_path / "missing" / "log", {})
+        log.append_line(tmp_path / "missing" / "log", {})
     with pytest.raises(StorageError, match=r"cannot read .*/log: No such file"):
-        disk.read_lines(tmp_path / "log")
+        log.read_lines(tmp_path / "log")
 
 
 # --------------------------------------------------------------------------------------------- a full disk
@@ -403,7 +403,7 @@ def test_a_log_that_cannot_be_written_or_read_is_named(tmp_path):
 FILLING = """
 import sys
 from pathlib import Path
-from mrl import disk
+from mrl import disk, log
 from mrl.errors import StorageError
 
 path = Path(sys.argv[1])
@@ -420,15 +420,15 @@ def refused(do):
 folder = disk.Folder.create(path / "folder", "kind")
 folder.commit({"a": b"aaa"}, {"about": 1}, lambda _: True)
 disk.write(path / "file", b"old")
-disk.append_line(path / "log", {"n": 1})
+log.append_line(path / "log", {"n": 1})
 {limit}
 refused(lambda: disk.write(path / "file", big))
 refused(lambda: disk.write(path / "file", lambda file: file.write(big)))
 refused(lambda: disk.write_json(path / "file", {"x": big.decode()}, "kind"))
 refused(lambda: folder.commit({"small": b"s", "big": big}, {}, lambda _: False))
 refused(lambda: folder.commit({"small": b"s"}, {"x": big.decode()}, lambda _: False))
-refused(lambda: disk.append_line(path / "log", {"x": big.decode()}))
-disk.append_line(path / "log", {"n": 2})
+refused(lambda: log.append_line(path / "log", {"x": big.decode()}))
+log.append_line(path / "log", {"n": 2})
 """
 LIMIT = """
 import resource, signal
@@ -453,7 +453,7 @@ def check_filled(path, size, limit):
     folder = Folder.open(path / "folder", "kind")
     assert folder.manifest == {"about": 1}
     assert len(list(folder.verify())) == 1
-    assert disk.read_lines(path / "log") == [{"n": 1}, {"n": 2}]
+    assert log.read_lines(path / "log") == [{"n": 1}, {"n": 2}]
     return said
 
 
@@ -486,7 +486,7 @@ COMMITTING = """
 import sys
 from pathlib import Path
 import numpy as np
-from mrl import disk
+from mrl import disk, log
 from mrl.card import Card
 from mrl.nesting import Nesting
 from mrl.vectors import Table
@@ -499,7 +499,7 @@ with Table.create(path / "table", Card("child", 8, Nesting((8,)))) as table:
         ids = np.arange(block * rows, (block + 1) * rows)
         table.add(np.repeat(ids[:, None] % 1024, 8, axis=1).astype(np.float32), ids, ids)
         disk.write_json(path / "sealed", {"block": block, "again": [block] * 200}, "kind")
-        disk.append_line(path / "log", {"block": block})
+        log.append_line(path / "log", {"block": block})
         sys.stdout.write(f"{block}\\n")
         sys.stdout.flush()
 """
@@ -543,7 +543,7 @@ def test_kills_leave_whole_files_and_whole_blocks(tmp_path):
         sealed_ = disk.read_json(path / "sealed", "kind")
         assert sealed_ == {"block": sealed_["block"], "again": [sealed_["block"]] * 200}
         assert said - 1 <= sealed_["block"] < here
-        lines = disk.read_lines(path / "log")
+        lines = log.read_lines(path / "log")
         assert lines == [{"block": block} for block in range(len(lines))]
         assert said <= len(lines) <= here
         blocks += here

@@ -20,7 +20,7 @@ def brute(queries, rows, dim, by):
     """All scores (q, n) at one cut, in float64, from the definition."""
     q, x = (np.asarray(v[:, :dim], np.float64) for v in (queries, rows))
     if by == "l2":
-        return -((q[:, None] - x[None]) ** 2).sum(-1)
+        return -np.stack([((x - one) ** 2).sum(-1) for one in q]) if len(q) else np.empty((0, len(x)))
     if by == "cosine":
         q, x = unit_prefix(q, dim), unit_prefix(x, dim)
     return q @ x.T

@@ -68,16 +68,22 @@ def _flush_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def absent(path: Path) -> None:
+    """Raise ExistsError if there is anything at `path` but an empty folder."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ExistsError(f"{path} already exists and is not overwritten; remove it or choose another --out")
+
+
 # --------------------------------------------------------------------------------------------- sealed files
 
 
 def write_json(path: Path, content: Mapping[str, Any], kind: str, version: int = 1) -> None:
     """Write a sealed JSON object; `kind` and `version` say what it is (`mrl-card` 1, say)."""
     document = {"format": kind, "version": version, "sha256": _BLANK.decode(), **content}
-    write(path, _seal(_encoded(json.dumps(document, indent=2, ensure_ascii=False))))
+    write(path, _seal(encoded(json.dumps(document, indent=2, ensure_ascii=False))))
 
 
-def _encoded(document: str) -> bytes:
+def encoded(document: str) -> bytes:
     """UTF-8 with a line end. Names of files that are no UTF-8 hold lone surrogates; these are escaped, as JSON may."""
     return document.encode(errors="backslashreplace") + b"\n"
 
@@ -181,10 +187,7 @@ class Folder:
             for folder in new:
                 _flush_folder(folder.parent)
         except FileExistsError:
-            if not path.is_dir() or any(path.iterdir()):
-                raise ExistsError(
-                    f"{path} already exists and is not overwritten; remove it or choose another --out"
-                ) from None
+            absent(path)
         except OSError as error:
             raise StorageError(f"cannot create {path}: {error.strerror or error}; choose another --out") from error
         return cls(path, kind, {}, {})
@@ -261,40 +264,3 @@ def _measure(path: Path) -> tuple[int, str]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return path.stat().st_size, digest
-
-
-# --------------------------------------------------------------------------------------------- the log
-
-
-def append_line(path: Path, record: Mapping[str, Any]) -> None:
-    """Add one JSON line to a log: the only kind of file that grows. What a crash leaves readable is a prefix.
-
-    A last line that a crash or a full disk cut short is removed first.
-    """
-    try:
-        with path.open("ab+") as file:
-            _remove_cut_line(file)
-            file.write(_encoded(json.dumps(record, ensure_ascii=False)))
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror or error}; free some space") from error
-
-
-def _remove_cut_line(file: Any) -> None:
-    end = file.seek(0, os.SEEK_END)
-    file.seek(max(end - 1, 0))
-    if file.read() not in (b"", b"\n"):
-        file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The log's whole lines; a last line that a crash cut short is left out. DamagedError names any other bad one."""
-    whole, _, _cut = read_bytes(path).rpartition(b"\n")
-    return [_parsed(path, number, line) for number, line in enumerate(whole.splitlines(), 1)]
-
-
-def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    try:
-        return dict(json.loads(line))
-    except (TypeError, ValueError):
-        raise DamagedError(f"{path}:{number} is damaged: it is no JSON object; restore the log from a copy") from None

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from mrl.errors import InputError
 from mrl.nesting import Metric, Nesting, metric
 
-QUERY_TILE, ROW_TILE = 512, 2048  # float32 scores of a tile: 4 MiB, so that all passes over them stay in cache
+QUERY_TILE, ROW_TILE = 1024, 1024  # float32 scores of a tile: 4 MiB, so that all passes over them stay in cache
 
 Vectors = npt.NDArray[np.floating[Any]]
 Floats = npt.NDArray[np.float32]

@@ -23,28 +23,26 @@ def keep(raw: Any, times: Any, plus: Any, first: int, scores: Any, positions: An
     earlier stay.
     """
     k = scores.shape[1]
-    tile = np.empty(BLOCK, np.float32)
     for q in range(raw.shape[0]):
         worst = scores[q, k - 1]
         for start in range(0, raw.shape[1], BLOCK):
             stop = min(start + BLOCK, raw.shape[1])
-            if _score(raw[q, start:stop], times[start:stop], plus[start:stop], tile) <= worst:
+            if not _any_above(raw[q, start:stop], times[start:stop], plus[start:stop], worst):
                 continue
-            for j in range(stop - start):
-                if tile[j] > worst:
-                    _insert(scores[q], positions[q], tile[j], first + start + j)
+            for j in range(start, stop):
+                score = raw[q, j] * times[j] + plus[j]
+                if score > worst:
+                    _insert(scores[q], positions[q], score, first + j)
                     worst = scores[q, k - 1]
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "contract"})
-def _score(raw: Any, times: Any, plus: Any, tile: Any) -> Any:
-    """tile = raw · times + plus, and the largest of it. The inputs are finite, so a plain maximum will do."""
-    largest = np.float32(-np.inf)
-    for j in range(len(raw)):
-        score = raw[j] * times[j] + plus[j]
-        tile[j] = score
-        largest = max(largest, score)
-    return largest
+@numba.njit(nogil=True, cache=True)
+def _any_above(raw: Any, times: Any, plus: Any, worst: float) -> bool:
+    """Whether any score is larger than the worst kept; an `or` over integers, which compiles to vector code."""
+    above = np.int32(0)
+    for j in range(raw.size):
+        above |= np.int32(raw[j] * times[j] + plus[j] > worst)
+    return bool(above != 0)
 
 
 @numba.njit(nogil=True, cache=True)

@@ -32,7 +32,7 @@ def demo(
     """Train MRL, MRL-E and fixed-feature models on real images, measure every prefix, and write the report."""
     from rich.console import Console
 
-    from mrl.disk import Folder
+    from mrl.disk import absent
     from mrl.evaluation import write_rows
     from mrl.nesting import Nesting
     from mrl.report import table, write_report
@@ -40,8 +40,8 @@ def demo(
 
     say = Console(stderr=True)
     nesting = Nesting.parse(dims)
+    absent(out)
     known, unseen = held_out(_digits() if data is None else _own(data))
-    Folder.create(out, "mrl-demo")
     rows: list[Row] = []
     for name, spec in _specs(nesting, epochs):
         say.print(f"[bold]{name}[/bold] at {spec.nesting}")

@@ -20,9 +20,11 @@ def embed(
     from rich.progress import Progress
 
     from mrl.cli.train import tell
+    from mrl.disk import absent
     from mrl.training import Opening, Run, open_data
     from mrl.training import embed as embed_data
 
+    absent(out)
     trained = Run.open(run)
     config = trained.encoder.config
     images = open_data(data, Opening(config.size, config.channels, skip_corrupt, labelled=False))

@@ -26,6 +26,7 @@ def evaluate(
     """Measure linear accuracy, k-NN, mAP and precision at every dim; prints one JSON line per measure and dim."""
     from rich.console import Console
 
+    from mrl.disk import absent
     from mrl.evaluation import evaluate as measure
     from mrl.evaluation import write_rows
     from mrl.heads import HeadWeights
@@ -33,6 +34,8 @@ def evaluate(
     from mrl.report import table
     from mrl.vectors import Table
 
+    if out is not None:
+        absent(out)
     rows = measure(
         Table.open(database),
         Table.open(queries),

@@ -34,6 +34,7 @@ def train(
     skip_corrupt: Annotated[bool, typer.Option(help="Leave files out that cannot be decoded, and count them.")] = False,
 ) -> None:
     """Train an encoder whose prefixes are embeddings too; prints the run's path."""
+    from mrl.disk import absent
     from mrl.training import Opening, TrainSpec, open_data
     from mrl.training import train as train_run
 
@@ -51,6 +52,7 @@ def train(
             "seed": seed,
         }
     )
+    absent(out)
     images = open_data(data, Opening(size=parse_size(size), skip_corrupt=skip_corrupt))
     tell(data, images)
     held_out = None

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from mrl.card import Card
-from mrl.disk import Folder, append_line, read_lines
+from mrl.disk import Folder
 from mrl.encoders.image import RUN_KIND, ImageEncoder
 from mrl.heads import HeadWeights
+from mrl.log import append_line, read_lines
 from mrl.training.spec import TrainSpec
 
 LOG = "log.jsonl"

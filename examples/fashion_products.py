@@ -2,7 +2,21 @@
 
     python examples/fashion_products.py --data DIR --out build/fashion-products
 
-DIR (or MRL_DATA) holds the set `fashion-products`; see image_sets.py. The photos, 60 × 80, are read at 48 × 64.
+DIR (or MRL_DATA) holds the set `fashion-products`; see image_sets.py. The photos, 60 × 80, are read at 48 × 64. Writes
+the run, both tables, rows.jsonl and report/report.html into OUT, which must not exist yet.
+
+Hardware and time: 2 cores of an Intel Xeon with AMX, no GPU: 8 minutes, unpacking and measuring included. Other work on
+the same cores slows it several times over; OMP_NUM_THREADS=1 then loses least.
+
+Expected, in %, over the 4,275 test photos (95 % intervals are about ±1.2):
+
+    dim                  8     12     16     24     32     48     64     96    128
+    top-1, head       82.3          82.7          83.4          83.6          83.7
+    1-NN              80.2   81.1   81.2   81.4   81.8   81.8   81.9   81.9   81.9
+    mAP@10            73.5   74.2   74.4   74.5   74.6   74.7   74.7   74.8   74.8
+
+For comparison, 1-NN on the same split with the 1,024 features of a MobileNet that was trained on ImageNet, not nested:
+78.5 with all of them, 21.6 with the first 8.
 """
 
 from __future__ import annotations

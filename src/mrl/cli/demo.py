@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -79,13 +81,20 @@ def _measured(out: Path, name: str, spec: TrainSpec, data: tuple[ImageData, Imag
 
 
 def _next(out: Path, data: Path | None) -> Iterator[str]:
+    mrl = _command()
     tables = f"{out}/tables/MRL-known {out}/tables/MRL-unseen"
-    yield f"mrl evaluate {tables} --head {out}/runs/MRL --dims 2,3,4,5,6,7,8 --out dims.jsonl"
-    yield f"mrl report {out}/rows.jsonl --out my-report --title 'My own words'"
+    yield f"{mrl} evaluate {tables} --head {out}/runs/MRL --dims 2,3,4,5,6,7,8 --out dims.jsonl"
+    yield f"{mrl} report {out}/rows.jsonl --out my-report --title 'My own words'"
     if data is None:
-        yield "mrl demo --data YOUR_IMAGES --out my-demo    # one folder of pictures a class"
+        yield f"{mrl} demo --data YOUR_IMAGES --out my-demo    # one folder of pictures a class"
     else:
-        yield f"mrl train {data} --head mrl --dims 8..128 --epochs 30 --out my-run"
+        yield f"{mrl} train {data} --head mrl --dims 8..128 --epochs 30 --out my-run"
+
+
+def _command() -> str:
+    """How this command was called, where its folder is not on the path."""
+    called = Path(sys.argv[0])
+    return "mrl" if called.name != "mrl" or shutil.which("mrl") else str(called)
 
 
 def _digits() -> ImageData:

@@ -100,8 +100,8 @@ class ImageEncoder:
         """Read one encoder file. DamagedError if a byte changed."""
         tensors, about = read_tensors(Path(path), KIND)
         network = ResidualNetwork(ResidualConfig.from_json(about["network"]))
-        state = {name: torch.from_numpy(array) for name, array in tensors.items()}
-        network.load_state_dict(network.state_dict() | state)
+        counters = {name: t for name, t in network.state_dict().items() if not t.is_floating_point()}
+        network.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()} | counters)
         network.eval()
         return cls(network, Card.from_json(about["card"]), tuple(about["mean"]), tuple(about["std"]))
 

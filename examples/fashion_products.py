@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from image_sets import folder_of_sets, unpack
@@ -42,12 +43,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--out", type=Path, default=Path("build/fashion-products"))
+    parser.add_argument("--epochs", type=int, default=SPEC.epochs)
     args = parser.parse_args()
     start = time.perf_counter()
     unpack("fashion-products", folder_of_sets(args.data), args.out / "images")
     photos = open_data(args.out / "images" / "train")
     unseen = open_data(args.out / "images" / "test", Opening(photos.shape[:2], photos.shape[2])).named(photos.classes)
-    run = train(SPEC, photos, args.out / "run")
+    run = train(replace(SPEC, epochs=args.epochs), photos, args.out / "run")
     known, asked = embed(run, photos, args.out / "known"), embed(run, unseen, args.out / "unseen")
     rows = evaluate(known, asked, run.head, run="MRL")
     write_rows(args.out / "rows.jsonl", rows)

@@ -84,7 +84,7 @@ def _mark_goal(axes: Axes, rows: Sequence[Row], plot: Plot) -> bool:
         named = f"{printable(finding.full.run)} at {finding.full.dim:,} dims"
         text = f"{KEEP * 100:g} % of {named if len(named) <= 18 else 'full width'}"
         place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-        axes.annotate(text, (0, level), (2, 3), fontsize=8.5, color=FAINT, zorder=5, **place)
+        axes.annotate(text, (1, level), (-2, -4), ha="right", va="top", fontsize=8.5, color=FAINT, zorder=5, **place)
         axes.plot([getattr(finding.cut, plot.across)], [finding.cut.value * 100], zorder=5, **RING)
     return bool(found)
 

@@ -7,7 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from mrl.cli.train import parse_size, train
+from mrl.cli.train import parse_size, parse_weights, train
 from mrl.errors import InputError, NestingError
 from mrl.training import Run
 from training.pictures import folder, stripes
@@ -27,12 +27,16 @@ def made(path, n=24, seed=0):
 
 def test_a_run_from_arrays_with_validation(tmp_path):
     data, held_out, out = made(tmp_path / "a.npz"), made(tmp_path / "b.npz", seed=1), tmp_path / "run"
-    result = invoke(data, "--out", out, "--validate", held_out, "--dims", "2,4", "--epochs", 1, "--head", "mrl-e")
+    extra = ("--level-weights", "2,1", "--clip", 1)
+    result = invoke(
+        data, "--out", out, "--validate", held_out, "--dims", "2,4", "--epochs", 1, "--head", "mrl-e", *extra
+    )
     assert result.exit_code == 0
     assert result.stdout == f"{out}\n"
     assert "24 images, 3 classes, 8 x 8 x 1" in result.stderr
     run = Run.open(out)
     assert (run.spec.head, str(run.spec.nesting), run.spec.epochs) == ("mrl-e", "2,4", 1)
+    assert (run.spec.level_weights, run.spec.clip) == ((2.0, 1.0), 1.0)
     assert set(run.log[-1]["validation"]) == {"2", "4"}
 
 
@@ -73,6 +77,13 @@ def test_sizes_are_height_by_width():
     for text in ("64", "64x", "x48", "64*48", "6.5x8"):
         with pytest.raises(InputError, match=r"cannot read a size from .*; write height x width, as 64x48"):
             parse_size(text)
+
+
+def test_level_weights_are_one_number_per_dim():
+    assert parse_weights("2,1, 0.5") == (2.0, 1.0, 0.5)
+    assert parse_weights(None) is None
+    with pytest.raises(InputError, match="cannot read level weights from '2,x'; write one number per dim"):
+        parse_weights("2,x")
 
 
 @pytest.mark.parametrize("module", ["mrl.cli.train", "mrl.cli.embed"])

@@ -25,6 +25,10 @@ def train(
     batch_size: Annotated[int, typer.Option(help="Images a step.")] = 128,
     lr: Annotated[float, typer.Option(help="Peak of the learning rate.")] = 0.003,
     label_smoothing: Annotated[float, typer.Option(help="Share of each target spread over all classes.")] = 0.0,
+    level_weights: Annotated[
+        str | None, typer.Option(help="Weight of each dim's loss, as 2,1,1,1.", show_default="1 each")
+    ] = None,
+    clip: Annotated[float | None, typer.Option(help="Largest length of a gradient.", show_default="none")] = None,
     augment: Annotated[str, typer.Option(help="auto, shift, shift-flip or none.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bf16.")] = "auto",
     seed: Annotated[int, typer.Option(help="Decides weights, order and augmentation.")] = 0,
@@ -47,6 +51,8 @@ def train(
             "batch_size": batch_size,
             "lr": lr,
             "label_smoothing": label_smoothing,
+            "level_weights": parse_weights(level_weights),
+            "clip": clip,
             "augment": augment,
             "precision": precision,
             "seed": seed,
@@ -63,6 +69,14 @@ def train(
         tell(validate, held_out)
     run = train_run(spec, images, out, validation=held_out)
     typer.echo(run.path)
+
+
+def parse_weights(text: str | None) -> tuple[float, ...] | None:
+    """`2,1,0.5` as (2.0, 1.0, 0.5)."""
+    try:
+        return None if text is None else tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"cannot read level weights from {text!r}; write one number per dim, as 2,1,1,1") from None
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:

@@ -29,12 +29,14 @@ def evaluate(
     from mrl.disk import absent
     from mrl.evaluation import evaluate as measure
     from mrl.evaluation import write_rows
+    from mrl.evaluation.rows import check_ending
     from mrl.heads import HeadWeights
     from mrl.nesting import Nesting
     from mrl.report import table
     from mrl.vectors import Table
 
     if out is not None:
+        check_ending(out)
         absent(out)
     rows = measure(
         Table.open(database),

@@ -40,15 +40,19 @@ class Row:
 def write_rows(path: str | Path, rows: Sequence[Row]) -> None:
     """Write rows, by the path's ending, as JSON lines (.jsonl) or as Parquet (.parquet); atomically."""
     path = Path(path)
-    match path.suffix:
-        case ".jsonl":
-            write(path, "".join(json.dumps(asdict(row)) + "\n" for row in rows).encode())
-        case ".parquet":
-            arrow, parquet = _pyarrow()
-            columns = {f.name: [getattr(row, f.name) for row in rows] for f in fields(Row)}
-            write(path, lambda file: parquet.write_table(arrow.table(columns), file))
-        case other:
-            raise InputError(f"rows are written as .jsonl or .parquet, got {other or 'no ending'} in {path}")
+    check_ending(path)
+    if path.suffix == ".jsonl":
+        write(path, "".join(json.dumps(asdict(row)) + "\n" for row in rows).encode())
+        return
+    arrow, parquet = _pyarrow()
+    columns = {f.name: [getattr(row, f.name) for row in rows] for f in fields(Row)}
+    write(path, lambda file: parquet.write_table(arrow.table(columns), file))
+
+
+def check_ending(path: Path) -> None:
+    """Raise InputError unless rows can be written under this name."""
+    if path.suffix not in (".jsonl", ".parquet"):
+        raise InputError(f"rows are written as .jsonl or .parquet, got {path.suffix or 'no ending'} in {path}")
 
 
 def read_rows(path: str | Path) -> list[Row]:

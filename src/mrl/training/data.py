@@ -158,7 +158,7 @@ def _from_npz(path: Path, how: Opening) -> ImageData:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in ("images", "labels", "classes") if name in archive}
     except (OSError, ValueError, TypeError, AttributeError, BadZipFile, EOFError) as error:
-        raise InputError(f"cannot read {path} as .npz of plain arrays: {error}; write it with numpy.savez") from None
+        raise InputError(f"cannot read {path} as .npz of plain arrays; write it with numpy.savez") from error
     if "images" not in arrays:
         raise InputError(f"{path} has no array `images`; name the arrays images, labels and, if you like, classes")
     if "labels" not in arrays and how.labelled:

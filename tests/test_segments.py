@@ -164,3 +164,16 @@ def test_refusals():
 def test_no_queries_give_no_neighbours():
     x = np.ones((4, 8), np.float32)
     assert neighbours(x[:0], x, Nesting((4, 8)), 2).positions.shape == (2, 0, 2)
+
+
+@pytest.mark.parametrize("by", METRICS)
+def test_lengths_that_float32_products_cannot_hold_are_refused(by):
+    x = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)
+    with pytest.raises(
+        InputError, match=r"has a prefix of length .*e\+18; float32 products hold lengths from 1e-15 to"
+    ):
+        neighbours(x, x * np.float32(1e19), Nesting((4, 8)), 1, by)
+    if by == "cosine":
+        with pytest.raises(InputError, match="queries 0 has a prefix of length"):
+            neighbours(x * np.float32(1e-23), x, Nesting((4, 8)), 1)
+    assert (neighbours(x * np.float32(1e-9), x, Nesting((8,)), 1, "cosine").positions[0][:, 0] == np.arange(20)).all()

@@ -290,3 +290,14 @@ def test_a_flipped_byte_of_the_manifest_is_named(writer):
     path.write_bytes(raw.replace(b'"finished": false', b'"finished": true '))
     with pytest.raises(DamagedError, match=r"manifest.json is damaged"):
         Table.open(path.parent)
+
+
+def test_label_names_differ_and_name_every_label(tmp_path):
+    card = Card("m", 2, Nesting((2,)))
+    with pytest.raises(InputError, match=r"label names must differ, some of .* occur twice"):
+        Table.create(tmp_path / "a", card, ("x", "x"))
+    with Table.create(tmp_path / "b", card, ("x", "y")) as out:
+        with pytest.raises(InputError, match="label 2 has no name among the 2 label names"):
+            out.add(np.ones((1, 2), np.float32), labels=[2])
+        out.add(np.ones((1, 2), np.float32), labels=[1])
+    assert Table.open(tmp_path / "b").rows == 1

@@ -25,7 +25,7 @@ class HeadWeights:
 
     nesting: the trained dims. tied: MRL-E, one matrix whose first m columns serve dim m; else MRL, one matrix a dim.
     weights: tied, one (classes, width); else one (classes, m) per dim m. biases: one (classes,) per weight, or ().
-    classes: the classes' names, or ().
+    classes: the classes' names, or (). fingerprint: of the encoder it was trained with, or "" where that is unknown.
     """
 
     nesting: Nesting
@@ -33,6 +33,7 @@ class HeadWeights:
     weights: tuple[Array, ...]
     biases: tuple[Array, ...] = ()
     classes: tuple[str, ...] = ()
+    fingerprint: str = ""
 
     def __post_init__(self) -> None:
         dims = self.nesting.dims[-1:] if self.tied else self.nesting.dims
@@ -47,6 +48,8 @@ class HeadWeights:
             raise InputError(
                 f"biases must be {len(dims)} arrays of shape ({count},), got {[b.shape for b in self.biases]}"
             )
+        if not all(np.isfinite(array).all() for array in (*self.weights, *self.biases)):
+            raise InputError("a head with a NaN or an Inf classifies nothing; take an earlier state of the run")
         if self.classes and len(self.classes) != count:
             raise InputError(f"{len(self.classes)} class names for {count} classes")
 
@@ -80,6 +83,7 @@ class HeadWeights:
         tensors = {f"weight.{i}": w for i, w in enumerate(self.weights)}
         tensors |= {f"bias.{i}": b for i, b in enumerate(self.biases)}
         about = {"nesting": str(self.nesting), "tied": self.tied, "classes": list(self.classes)}
+        about |= {"fingerprint": self.fingerprint}
         return sealed_tensors(tensors, about, KIND)
 
     def save(self, path: str | Path) -> None:
@@ -97,7 +101,8 @@ class HeadWeights:
         tensors, about = read_tensors(path, KIND)
         weights = tuple(tensors[f"weight.{i}"] for i in range(sum(name.startswith("weight.") for name in tensors)))
         biases = tuple(tensors[f"bias.{i}"] for i in range(len(tensors) - len(weights)))
-        return cls(Nesting.parse(about["nesting"]), about["tied"], weights, biases, tuple(about["classes"]))
+        nesting, classes = Nesting.parse(about["nesting"]), tuple(about["classes"])
+        return cls(nesting, about["tied"], weights, biases, classes, about["fingerprint"])
 
     @classmethod
     def from_reference(cls, state: Mapping[str, npt.ArrayLike], nesting: Nesting | None = None) -> HeadWeights:

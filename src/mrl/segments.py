@@ -27,6 +27,8 @@ from mrl.nesting import Metric, Nesting, metric
 
 QUERY_TILE, ROW_TILE = 1024, 1024  # float32 scores of a tile: 4 MiB, so that all passes over them stay in cache
 
+LARGEST = 1e15  # length of a vector; its inverse is the smallest under cosine
+
 Vectors = npt.NDArray[np.floating[Any]]
 Floats = npt.NDArray[np.float32]
 
@@ -75,7 +77,7 @@ def neighbours(queries: Vectors, rows: Vectors, cuts: Nesting, k: int, by: Metri
     """The k nearest rows of every query at every cut, exactly, in one pass.
 
     queries: (q, d). rows: (n, d). cuts: dims of at most d. k: from 1 to n. A zero prefix has cosine 0 with everything.
-    InputError for shapes that do not fit, for k out of range, and for a NaN or an Inf.
+    InputError for shapes that do not fit, for k out of range, for a NaN or an Inf, and for lengths beyond float32.
     """
     _check(queries, rows, k)
     scale = _scales(prefix_norms(rows, cuts), metric(by), "rows")
@@ -106,6 +108,7 @@ def _scales(norms: npt.NDArray[np.float64], by: Metric, whose: str) -> _Scales:
     bad = np.flatnonzero(~np.isfinite(norms[:, -1]))
     if len(bad):
         raise InputError(f"{whose} {bad[0]} has a NaN or an Inf ({len(bad)} such {whose}); leave these out")
+    _check_range(norms, by, whose)
     lengths = np.ascontiguousarray(norms.T)
     if by == "cosine":
         times = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
@@ -113,6 +116,19 @@ def _scales(norms: npt.NDArray[np.float64], by: Metric, whose: str) -> _Scales:
     times = np.full(lengths.shape, 2.0 if by == "l2" else 1.0, np.float32)
     plus = -(lengths**2) if by == "l2" else np.zeros_like(lengths)
     return _Scales(times, plus.astype(np.float32))
+
+
+def _check_range(norms: npt.NDArray[np.float64], by: Metric, whose: str) -> None:
+    """Raise InputError for lengths whose products float32 cannot hold. Under dot and l2 a short row is only short."""
+    extreme = norms > LARGEST
+    if by == "cosine":
+        extreme |= (norms > 0) & (norms < 1 / LARGEST)
+    bad = np.argwhere(extreme)
+    if len(bad):
+        raise InputError(
+            f"{whose} {bad[0, 0]} has a prefix of length {norms[tuple(bad[0])]:.1e}; float32 products hold "
+            f"lengths from {1 / LARGEST:.0e} to {LARGEST:.0e}: rescale the vectors"
+        )
 
 
 def _finish(best: Neighbours, own: _Scales, by: Metric) -> None:

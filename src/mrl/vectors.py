@@ -56,7 +56,10 @@ class Table:
     @classmethod
     def create(cls, path: str | Path, card: Card, label_names: Sequence[str] = ()) -> TableWriter:
         """Start a table; use as a context manager. ExistsError if something is at `path`."""
-        return TableWriter(Folder.create(Path(path), KIND), card, tuple(label_names))
+        names = tuple(label_names)
+        if len(set(names)) < len(names):
+            raise InputError(f"label names must differ, some of {names[:9]} occur twice; rename them")
+        return TableWriter(Folder.create(Path(path), KIND), card, names)
 
     def __len__(self) -> int:
         return self.rows
@@ -122,6 +125,11 @@ class TableWriter:
         columns: dict[str, npt.NDArray[Any]] = {"vectors": vectors, "ids": keys}
         if labels is not None:
             columns["labels"] = _checked_labels(np.asarray(labels), n)
+            if self._label_names and n and columns["labels"].max() >= len(self._label_names):
+                raise InputError(
+                    f"label {columns['labels'].max()} has no name among the {len(self._label_names)} label names; "
+                    "name every label, or none"
+                )
         if self._labelled not in (None, labels is not None):
             raise InputError("some blocks have labels and some have none; give labels for all rows or for no row")
         block = len(self._blocks)

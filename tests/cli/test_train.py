@@ -90,3 +90,11 @@ def test_level_weights_are_one_number_per_dim():
 def test_torch_is_imported_only_when_a_verb_runs(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'PIL' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env=os.environ, check=False).returncode == 0
+
+
+def test_sizes_and_widths_out_of_reach_are_refused():
+    for text in ("0x0", "8x0", "3000x3000"):
+        with pytest.raises(InputError, match="4 to 512 pixels a side"):
+            parse_size(text)
+    with pytest.raises(InputError, match="width must be"):
+        raise invoke("absent", "--out", "run", "--dims", "8..100000000000").exception

@@ -112,3 +112,10 @@ def test_a_flipped_byte_is_found(tmp_path):
 def test_a_folder_without_a_run_says_so(tmp_path):
     with pytest.raises(StorageError, match=r"is no mrl-run: .*nothing was committed there"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_a_batch_has_at_least_one_image(batch_size):
+    encoder = ImageEncoder.__new__(ImageEncoder)  # refused before anything else is looked at
+    with pytest.raises(InputError, match=f"batch_size must be at least 1, got {batch_size}"):
+        encoder.encode(np.zeros((3, 8, 8), np.uint8), batch_size=batch_size)

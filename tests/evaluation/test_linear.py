@@ -90,3 +90,13 @@ def test_the_probe_bears_absent_classes_and_dead_coordinates():
 def test_one_class_cannot_be_probed():
     with pytest.raises(InputError, match="at least two classes, got 1"):
         Probe.fit(np.ones((3, 2), np.float32), np.zeros(3, int))
+
+
+def test_a_nan_is_never_a_hit():
+    logits = np.array([[np.nan, 1, 2], [np.nan, np.nan, np.nan]], np.float32)
+    assert linear._ranks(logits, np.array([0, 1])).tolist() == [3, 3]
+
+
+def test_a_head_with_a_nan_is_refused():
+    with pytest.raises(InputError, match="a NaN or an Inf classifies nothing"):
+        HeadWeights(Nesting((2,)), False, (np.full((3, 2), np.nan, np.float32),))

@@ -116,3 +116,16 @@ def test_what_does_not_belong_together_is_refused(tmp_path, pair):
     other = HeadWeights(Nesting((16,)), True, (np.ones((7, 16), np.float32),))
     with pytest.raises(InputError, match="head was trained at 16"):
         evaluate(database, queries, other)
+
+
+def test_the_head_of_another_encoder_is_refused(pair):
+    assert evaluate(*pair, replace(head(True), fingerprint="f"))
+    with pytest.raises(CardError, match=r"the head belongs to an encoder g and .* to f"):
+        evaluate(*pair, replace(head(True), fingerprint="g"))
+
+
+def test_named_and_nameless_labels_are_not_compared(tmp_path, pair):
+    with Table.create(tmp_path / "bare", CARD) as out:
+        out.add(np.array(pair[1].vectors), labels=pair[1].labels)
+    with pytest.raises(InputError, match=r"db names its labels and .*bare does not"):
+        evaluate(pair[0], Table.open(tmp_path / "bare"))

@@ -97,3 +97,11 @@ def test_rows_that_cannot_be_written_leave_nothing(tmp_path, ending):
     with pytest.raises(StorageError, match=r"cannot write .*; nothing was changed. Free some space or choose another"):
         write_rows(tmp_path / "missing" / f"rows{ending}", [ROW])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_field_of_another_type_is_named(tmp_path):
+    record = {"run": "r", "measure": "1-NN", "dim": 8, "trained": True, "value": "abc", "low": 0.0, "high": 1.0}
+    record |= {"interval": "wilson", "method": "neighbours", "queries": 3, "bytes": 32, "macs": 8}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(record) + "\n")
+    with pytest.raises(InputError, match=r"rows\.jsonl:1 is no Row: value is 'abc', no float"):
+        read_rows(tmp_path / "rows.jsonl")

@@ -221,3 +221,8 @@ def test_gradients_of_gradients_are_refused():
     head, z, y = case(MRLEHead)
     with pytest.raises(InputError, match="no gradients of gradients"):
         torch.autograd.grad(nested_cross_entropy(head, z, y).total, z, create_graph=True)
+
+
+def test_targets_of_another_shape_with_as_many_rows_are_refused():
+    head, z, _ = case(MRLHead, (4, 6))
+    refused(InputError, r"z is \(4, 6, 24\), got torch.int64 of shape \(6, 4\)", head, z, torch.zeros(6, 4, dtype=int))

@@ -79,3 +79,9 @@ def test_batches_are_even_and_lose_nothing(n, size):
     lengths = [len(part) for part in parts]
     assert all(0 < length <= size for length in lengths)
     assert not lengths or max(lengths) - min(lengths) <= 1
+
+
+def test_one_class_present_is_refused_whatever_is_named():
+    data = from_arrays(np.zeros((4, 8, 8), np.uint8), np.ones(4, int), ["a", "b"])
+    with pytest.raises(InputError, match="at least two classes, got b"):
+        traits(data)

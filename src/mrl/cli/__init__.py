@@ -30,6 +30,11 @@ def main() -> None:
     except MrlError as refusal:
         typer.echo(f"mrl: {refusal}", err=True)
         sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        typer.echo(f"mrl: cannot use {error.filename}: {error.strerror}; give another path", err=True)
+        sys.exit(2)
     except ModuleNotFoundError as missing:
         extra = {"torch": "train", "PIL": "train", "sklearn": "demo", "scipy": "evaluate"}.get(missing.name or "")
         if extra is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -53,7 +54,7 @@ def demo(
     Console().print(table(rows))
     typer.echo(f"{len(known)} images to train and search, {len(unseen)} held out to ask.\nReport: {page}\n")
     typer.echo("Try next:")
-    for command in _next(out, data):
+    for command in _next(out, data, nesting):
         typer.echo(f"  {command}")
 
 
@@ -77,18 +78,20 @@ def _measured(out: Path, name: str, spec: TrainSpec, data: tuple[ImageData, Imag
         embed(run, part, out / "tables" / f"{name}-{what}")
         for part, what in zip(data, ("known", "unseen"), strict=True)
     )
-    return evaluate(database, queries, run.head, run=name)
+    return evaluate(database, queries, run.head, k=min(10, len(database)), run=name)
 
 
-def _next(out: Path, data: Path | None) -> Iterator[str]:
+def _next(out: Path, data: Path | None, nesting: Nesting) -> Iterator[str]:
     mrl = _command()
-    tables = f"{out}/tables/MRL-known {out}/tables/MRL-unseen"
-    yield f"{mrl} evaluate {tables} --head {out}/runs/MRL --dims 2,3,4,5,6,7,8 --out dims.jsonl"
-    yield f"{mrl} report {out}/rows.jsonl --out my-report --title 'My own words'"
+    folder, low = shlex.quote(str(out)), nesting.dims[0]
+    tables = f"{folder}/tables/MRL-known {folder}/tables/MRL-unseen"
+    first = ",".join(map(str, range(low, min(low + 7, nesting.width + 1))))
+    yield f"{mrl} evaluate {tables} --head {folder}/runs/MRL --dims {first} --out dims.jsonl"
+    yield f"{mrl} report {folder}/rows.jsonl --out my-report --title 'My own words'"
     if data is None:
         yield f"{mrl} demo --data YOUR_IMAGES --out my-demo    # one folder of pictures a class"
     else:
-        yield f"{mrl} train {data} --head mrl --dims 8..128 --epochs 30 --out my-run"
+        yield f"{mrl} train {shlex.quote(str(data))} --head mrl --dims 8..128 --epochs 30 --out my-run"
 
 
 def _command() -> str:

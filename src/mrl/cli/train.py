@@ -86,7 +86,10 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     found = re.fullmatch(r"(\d+) ?x ?(\d+)", text.strip())
     if not found:
         raise InputError(f"cannot read a size from {text!r}; write height x width, as 64x48")
-    return int(found[1]), int(found[2])
+    height, width = int(found[1]), int(found[2])
+    if not 4 <= min(height, width) <= max(height, width) <= 512:
+        raise InputError(f"images are trained at 4 to 512 pixels a side, got {text}; this network is for small ones")
+    return height, width
 
 
 def tell(path: Path, data: ImageData) -> None:

@@ -17,7 +17,7 @@ from mrl.card import Card
 from mrl.disk import Folder, read_tensors, sealed_tensors
 from mrl.encoders.pixels import Images, Pixels, listed, stacked
 from mrl.encoders.residual import ResidualConfig, ResidualNetwork
-from mrl.errors import CardError
+from mrl.errors import CardError, InputError
 from mrl.nesting import prefix
 
 KIND = "mrl-encoder"
@@ -57,6 +57,8 @@ class ImageEncoder:
         trained size. raw: leave prefixes as they are, for heads and tables. Raises InputError for what is no picture
         and NestingError for a dim outside the trained ones.
         """
+        if batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, got {batch_size}")
         dim = self._card.width if dim is None else dim
         self._card.nesting.check_readable(dim, self._card.width)
         images = listed(images)

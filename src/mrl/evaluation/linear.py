@@ -89,7 +89,7 @@ def _ranks(logits: Any, labels: Labels) -> Labels:
     known = (labels >= 0) & (labels < logits.shape[1])
     place = np.where(known, labels, 0)[:, None]
     own = np.take_along_axis(logits, place, axis=1)
-    before = (logits > own) | ((logits == own) & (np.arange(logits.shape[1]) < place))
+    before = ~(logits <= own) | ((logits == own) & (np.arange(logits.shape[1]) < place))
     ranks: Labels = np.where(known, before.sum(1), logits.shape[1])
     return ranks
 

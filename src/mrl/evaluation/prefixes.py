@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mrl.errors import InputError
+from mrl.errors import CardError, InputError
 from mrl.evaluation.intervals import interval
 from mrl.evaluation.linear import Probe, head_ranks
 from mrl.evaluation.measures import average_precision, k_nn, one_nn, precision
@@ -140,6 +140,18 @@ def _check(database: Table, queries: Table, head: HeadWeights | None, k: int) ->
         raise InputError(f"queries and database are the same table, {queries.path}: every query would find itself")
     if not 1 <= k <= len(database):
         raise InputError(f"k must lie between 1 and the {len(database)} rows of {database.path}, got {k}")
+    if bool(database.label_names) != bool(queries.label_names):
+        named, bare = sorted((database, queries), key=lambda table: not table.label_names)
+        raise InputError(
+            f"{named.path} names its labels and {bare.path} does not, so they cannot be compared; "
+            "write both with label_names, or both without"
+        )
+    fingerprint = database.card.fingerprint
+    if head is not None and head.fingerprint and fingerprint and head.fingerprint != fingerprint:
+        raise CardError(
+            f"the head belongs to an encoder {head.fingerprint[:12]} and {database.path} to {fingerprint[:12]}; "
+            "give the head of the run that embedded it"
+        )
     if head is not None and head.nesting != database.card.nesting:
         raise InputError(
             f"the head was trained at {head.nesting}, {database.path} at {database.card.nesting}; "

@@ -74,11 +74,23 @@ def _records(path: Path, raw: bytes) -> list[dict[str, Any]]:
 def _parsed(path: Path, records: Iterable[bytes | dict[str, Any]]) -> Iterable[Row]:
     for number, record in enumerate(records, 1):
         try:
-            yield Row(**(record if isinstance(record, dict) else json.loads(record)))
+            yield _typed(Row(**(record if isinstance(record, dict) else json.loads(record))))
         except (TypeError, ValueError) as error:
             raise InputError(
                 f"{path}:{number} is no Row: {error}; give a file that `mrl evaluate --out` wrote"
             ) from None
+
+
+def _typed(row: Row) -> Row:
+    """The row; TypeError if a field has another type than it says."""
+    for field in fields(Row):
+        value, wanted = getattr(row, field.name), _TYPES[str(field.type)]
+        if not isinstance(value, wanted) or (isinstance(value, bool) and field.type != "bool"):
+            raise TypeError(f"{field.name} is {value!r}, no {field.type}")
+    return row
+
+
+_TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (float, int), "bool": (bool,)}
 
 
 def _pyarrow() -> tuple[Any, Any]:

@@ -55,8 +55,14 @@ def nested_cross_entropy(
         raise InputError(f"z has no rows (shape {tuple(z.shape)}), so there is no mean; leave empty batches out")
     if chunk_bytes < 1:
         raise InputError(f"chunk_bytes must be positive, got {chunk_bytes}")
+    own = target.shape[:-1] if target.is_floating_point() else target.shape
+    if own != z.shape[:-1]:
+        raise InputError(
+            f"targets must be one integer per row or one probability per row and class: z is {tuple(z.shape)}, "
+            f"got {target.dtype} of shape {tuple(target.shape)}"
+        )
     rows = z.reshape(-1, z.shape[-1])
-    flat = target.reshape(-1, target.shape[-1]) if target.is_floating_point() and target.ndim else target.reshape(-1)
+    flat = target.reshape(-1, target.shape[-1]) if target.is_floating_point() else target.reshape(-1)
     narrow = torch.get_autocast_dtype(z.device.type) if torch.is_autocast_enabled(z.device.type) else z.dtype
     wide = torch.promote_types(narrow, torch.float32)
     plan = Plan(

@@ -18,7 +18,8 @@ class NestedLoss(NamedTuple):
     """A loss over all levels.
 
     total: 0-d, carries the gradient. levels: (levels,) the plain loss of each, unweighted, detached.
-    hits: (levels,) detached number of rows whose largest logit is the target's, where the loss is a classification.
+    hits: (levels,) detached number of rows in which no class is more probable than the target's, where the loss is a
+    classification; ties count as hits, so equal logits hit everywhere.
     """
 
     total: Tensor

@@ -32,9 +32,11 @@ def traits(data: Samples) -> Traits:
     """Look at a training set. InputError if it has fewer than two images or classes, or no labels."""
     if len(data) < 2:
         raise InputError(f"training needs at least two images, got {len(data)}; add some")
-    classes = class_names(data)
-    if len(classes) < 2:
-        raise InputError(f"training needs at least two classes, got {', '.join(classes) or 'none'}; add another one")
+    found = labels(data)
+    classes = _names(data, found)
+    present = [classes[label] for label in np.unique(found)]
+    if len(present) < 2:
+        raise InputError(f"training needs at least two classes, got {', '.join(present) or 'none'}; add another one")
     images, _ = batch(data, np.unique(np.linspace(0, len(data) - 1, _LOOKED_AT, dtype=np.int64)))
     values = images.reshape(-1, images.shape[-1]).double()
     mean, std = values.mean(0), values.std(0).clamp_min(1.0)
@@ -44,7 +46,10 @@ def traits(data: Samples) -> Traits:
 
 def class_names(data: Samples) -> tuple[str, ...]:
     """Names by label: the dataset's own `classes`, else the numbers up to the largest label."""
-    found = labels(data)
+    return _names(data, labels(data))
+
+
+def _names(data: Samples, found: Labels) -> tuple[str, ...]:
     if not len(found) or found.min() < 0:
         raise InputError("these data have no labels; training needs one for each image")
     own = tuple(getattr(data, "classes", ()))

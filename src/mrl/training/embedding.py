@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mrl.encoders import ImageEncoder
+from mrl.errors import InputError
 from mrl.training.batches import batch, even_batches, ids
 from mrl.training.data import ImageData, Samples
 from mrl.training.run import Run
@@ -29,6 +30,8 @@ def embed(
     model: an encoder, a run or its path. With a run, labels are mapped by name onto the run's classes, and classes that
     it does not know get the labels after. each: hears of the rows done. Raises ExistsError if something is at `out`.
     """
+    if batch_size < 1:
+        raise InputError(f"batch_size must be at least 1, got {batch_size}")
     if isinstance(model, str | Path):
         model = Run.open(model)
     if isinstance(model, Run):

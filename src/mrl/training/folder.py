@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import struct
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -115,6 +116,8 @@ class Decoding:
             return self.one(path)
         except InputError as error:
             return error
+        except (OSError, ValueError, TypeError, SyntaxError, KeyError, struct.error) as error:
+            return InputError(f"cannot decode {path}: {error}; replace it, or leave such files out with skip_corrupt")
 
     @classmethod
     def suited(cls, paths: Paths, size: tuple[int, int] | None, channels: int | None) -> Decoding:

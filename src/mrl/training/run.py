@@ -9,6 +9,7 @@ RUN/log.jsonl                   one JSON line per epoch and every so many steps
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -84,13 +85,15 @@ class RunWriter:
     def commit(self, epoch: int, encoder: ImageEncoder, head: HeadWeights) -> None:
         """Publish the state after an epoch (0: before the first) in place of the one before."""
         names = {"encoder": f"encoder-{epoch:04d}.safetensors", "head": f"head-{epoch:04d}.safetensors"}
+        card = encoder.card
         manifest = {
-            "card": encoder.card.to_json(),
+            "card": card.to_json(),
             "spec": self._spec.to_json(),
             "classes": list(head.classes),
             "epoch": epoch,
             **names,
         }
+        head = replace(head, fingerprint=card.fingerprint)
         new = {names["encoder"]: encoder.sealed(), names["head"]: head.sealed()}
         self._folder.commit(new, manifest, keep=lambda _: False)
 

@@ -12,6 +12,8 @@ from mrl.nesting import Nesting
 from mrl.nn import Kind, Reduction
 from mrl.nn.loop import level_coefficients
 
+WIDEST = 65_536  # dims of a vector
+
 Precision = Literal["auto", "float32", "bf16"]
 Augmentation = Literal["auto", "shift", "shift-flip", "none"]
 
@@ -76,6 +78,7 @@ class TrainSpec:
 
     def _check_dims(self) -> None:
         self.nesting.check_width(self.vector_width)
+        _check("width", self.vector_width, 1, WIDEST)
         if self.head == "ff" and (len(self.nesting) != 1 or self.vector_width != self.nesting.width):
             raise NestingError(
                 f"a fixed-feature (ff) model has one dim, which is its width, got dims {self.nesting} and width "

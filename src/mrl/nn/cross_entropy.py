@@ -65,13 +65,16 @@ def nested_cross_entropy(
     flat = target.reshape(-1, target.shape[-1]) if target.is_floating_point() else target.reshape(-1)
     narrow = torch.get_autocast_dtype(z.device.type) if torch.is_autocast_enabled(z.device.type) else z.dtype
     wide = torch.promote_types(narrow, torch.float32)
+    options = Options(class_weights, label_smoothing, ignore_index)
+    targets = prepare(flat, len(rows), head.classes, wide, options)
     plan = Plan(
         nesting=head.nesting,
         coefficients=level_coefficients(head.nesting, level_weights, reduction),
-        targets=prepare(flat, len(rows), head.classes, wide, Options(class_weights, label_smoothing, ignore_index)),
+        targets=targets,
         dtype=narrow,
         wide=wide,
         chunk_bytes=chunk_bytes,
+        uniform=targets.uniform(),
     )
     total, levels, hits = _apply(
         _Job(plan, head.tied, len(head.weights), torch.is_grad_enabled()), rows, *head.weights, *head.biases
@@ -135,7 +138,7 @@ def _run(job: _Job, z: Tensor, parameters: tuple[Tensor, ...], wants: list[bool]
         gradients = Gradients(out[0], tuple(out[1 : n + 1]), tuple(out[n + 1 :]) or (None,) * n)
         run = tied if job.tied else separate
         sums = run(plan, z, Layers(weights, biases), gradients)
-        if out[0] is not None:
+        if out[0] is not None and plan.uniform is None:
             out[0].mul_(plan.targets.factor[:, None])
         return sums, [None if g is None else g.to(t.dtype) for g, t in zip(out, (z, *parameters), strict=True)]
 

@@ -28,7 +28,8 @@ class Plan:
     """What a pass needs beside its tensors.
 
     coefficients: c_m of each level. dtype: of the products. wide: of everything else, at least float32.
-    chunk_bytes: of logits alive at once, at most.
+    chunk_bytes: of logits alive at once, at most. uniform: the factor of all rows where they share one; products then
+    bring it in for nothing.
     """
 
     nesting: Nesting
@@ -37,6 +38,7 @@ class Plan:
     dtype: torch.dtype
     wide: torch.dtype
     chunk_bytes: int
+    uniform: float | None
 
     def chunks(self, rows: int, buffers: int, classes: int) -> list[tuple[int, int]]:
         """Row ranges of about equal size such that `buffers` matrices (rows of a chunk, classes) fit the budget."""
@@ -133,14 +135,14 @@ class _Chunk:
     grad_z: Tensor | None
     first: bool
 
-    def scaled(self) -> Tensor:
-        """r · x."""
-        return self.x * self.t.factor[:, None].to(self.x.dtype)
+    def scaled(self, plan: Plan) -> Tensor:
+        """r · x, or x where the products bring r in."""
+        return self.x if plan.uniform is not None else self.x * self.t.factor[:, None].to(self.x.dtype)
 
 
 def _tied_back(plan: Plan, p: list[Tensor], chunk: _Chunk, parts: list[Tensor], into: list[Tensor] | None) -> None:
     """Turn the levels' softmaxes p, (n, classes) each, into suffix sums, in place, and add the segments' gradients."""
-    scaled = chunk.scaled()
+    scaled = chunk.scaled(plan)
     for level in reversed(range(len(p))):
         c = plan.coefficients[level]
         g = p[level] if c == 1 else p[level].mul_(c)
@@ -150,9 +152,9 @@ def _tied_back(plan: Plan, p: list[Tensor], chunk: _Chunk, parts: list[Tensor], 
         a, b = plan.nesting.segments[level]
         low = g.to(plan.dtype)
         if chunk.grad_z is not None:
-            _add_product(chunk.grad_z[:, a:b], low, parts[level], fresh=True)
+            _add_product(chunk.grad_z[:, a:b], low, parts[level], fresh=True, times=plan.uniform)
         if into is not None:
-            _add_product(into[level], low.T, scaled[:, a:b], fresh=chunk.first)
+            _add_product(into[level], low.T, scaled[:, a:b], fresh=chunk.first, times=plan.uniform)
 
 
 def separate(plan: Plan, z: Tensor, layers: Layers, out: Gradients) -> Sums:
@@ -163,7 +165,7 @@ def separate(plan: Plan, z: Tensor, layers: Layers, out: Gradients) -> Sums:
     for start, stop in chunks:
         grad_z = None if out.z is None else out.z[start:stop]
         chunk = _Chunk(z[start:stop].to(plan.dtype), plan.targets.rows(start, stop), grad_z, first=start == 0)
-        scaled = chunk.scaled()
+        scaled = chunk.scaled(plan)
         for level, dim in reversed(list(enumerate(plan.nesting.dims))):  # the widest first: it starts all of ∂x
             logits, p = (buffer[: stop - start] for buffer in room)
             _forward(logits, p, chunk.x[:, :dim], layers, level)
@@ -172,7 +174,7 @@ def separate(plan: Plan, z: Tensor, layers: Layers, out: Gradients) -> Sums:
                 c = plan.coefficients[level]
                 g = p if c == 1 else p.mul_(c)
                 chunk.t.subtract_from(g, c)
-                _separate_back(g, g.to(plan.dtype), scaled[:, :dim], chunk, layers.weights[level], out, level)
+                _separate_back(plan, g, scaled[:, :dim], chunk, layers.weights[level], out, level)
     return sums
 
 
@@ -185,25 +187,27 @@ def _forward(logits: Tensor, p: Tensor, x: Tensor, layers: Layers, level: int) -
 
 
 def _separate_back(
-    g: Tensor, low: Tensor, scaled: Tensor, chunk: _Chunk, weight: Tensor, out: Gradients, level: int
+    plan: Plan, g: Tensor, scaled: Tensor, chunk: _Chunk, weight: Tensor, out: Gradients, level: int
 ) -> None:
-    into, bias = out.weights[level], out.biases[level]
+    into, bias, low = out.weights[level], out.biases[level], g.to(plan.dtype)
     if chunk.grad_z is not None:
-        _add_product(chunk.grad_z[:, : weight.shape[1]], low, weight, fresh=level == len(out.weights) - 1)
+        widest = level == len(out.weights) - 1
+        _add_product(chunk.grad_z[:, : weight.shape[1]], low, weight, fresh=widest, times=plan.uniform)
     if into is not None:
-        _add_product(into, low.T, scaled, fresh=chunk.first)
+        _add_product(into, low.T, scaled, fresh=chunk.first, times=plan.uniform)
     if bias is not None:
         bias.addmv_(g.T, chunk.t.factor)
 
 
-def _add_product(into: Tensor, a: Tensor, b: Tensor, *, fresh: bool) -> None:
-    """into += a b, or into = a b if fresh, kept in into's dtype whatever that of a and b."""
+def _add_product(into: Tensor, a: Tensor, b: Tensor, *, fresh: bool, times: float | None = None) -> None:
+    """into += times · a b, or = where fresh, kept in into's dtype whatever that of a and b."""
+    alpha = 1.0 if times is None else times
     if a.dtype == into.dtype:
-        into.addmm_(a, b, beta=0 if fresh else 1)
+        into.addmm_(a, b, beta=0 if fresh else 1, alpha=alpha)
     elif fresh:
-        into.copy_(a @ b)
+        into.copy_(a @ b).mul_(alpha)
     else:
-        into.add_(a @ b)
+        into.add_((a @ b).to(into.dtype), alpha=alpha)
 
 
 def _segments(weight: Tensor, nesting: Nesting) -> list[Tensor]:

@@ -42,6 +42,12 @@ class Targets:
     smooth: Tensor | None = None
     soft: Tensor | None = None
 
+    def uniform(self) -> float | None:
+        """The factor of all rows where it is one; None where they differ, or where a look would wait for a GPU."""
+        if self.factor.device.type != "cpu" or not bool((self.factor == self.factor[0]).all()):
+            return None
+        return float(self.factor[0])
+
     def rows(self, start: int, stop: int) -> Targets:
         cut = [None if t is None else t[start:stop] for t in (self.spread, self.soft)]
         part = slice(start, stop)

@@ -48,19 +48,7 @@ def nested_cross_entropy(
     Under autocast the products run in its dtype and everything else in float32. Gradients of gradients are refused.
     Raises InputError or NestingError for what does not fit.
     """
-    head.nesting.check_width(z.shape[-1])
-    if not z.is_floating_point():
-        raise InputError(f"z must be floating point, got {z.dtype}")
-    if z.shape[:-1].numel() == 0:
-        raise InputError(f"z has no rows (shape {tuple(z.shape)}), so there is no mean; leave empty batches out")
-    if chunk_bytes < 1:
-        raise InputError(f"chunk_bytes must be positive, got {chunk_bytes}")
-    own = target.shape[:-1] if target.is_floating_point() else target.shape
-    if own != z.shape[:-1]:
-        raise InputError(
-            f"targets must be one integer per row or one probability per row and class: z is {tuple(z.shape)}, "
-            f"got {target.dtype} of shape {tuple(target.shape)}"
-        )
+    _check(head, z, target, chunk_bytes)
     rows = z.reshape(-1, z.shape[-1])
     flat = target.reshape(-1, target.shape[-1]) if target.is_floating_point() else target.reshape(-1)
     narrow = torch.get_autocast_dtype(z.device.type) if torch.is_autocast_enabled(z.device.type) else z.dtype
@@ -80,6 +68,23 @@ def nested_cross_entropy(
         _Job(plan, head.tied, len(head.weights), torch.is_grad_enabled()), rows, *head.weights, *head.biases
     )
     return NestedLoss(total, levels, hits)
+
+
+def _check(head: Head, z: Tensor, target: Tensor, chunk_bytes: int) -> None:
+    """Raise NestingError or InputError for what does not fit together."""
+    head.nesting.check_width(z.shape[-1])
+    if not z.is_floating_point():
+        raise InputError(f"z must be floating point, got {z.dtype}")
+    if z.shape[:-1].numel() == 0:
+        raise InputError(f"z has no rows (shape {tuple(z.shape)}), so there is no mean; leave empty batches out")
+    if chunk_bytes < 1:
+        raise InputError(f"chunk_bytes must be positive, got {chunk_bytes}")
+    own = target.shape[:-1] if target.is_floating_point() else target.shape
+    if own != z.shape[:-1]:
+        raise InputError(
+            f"targets must be one integer per row or one probability per row and class: z is {tuple(z.shape)}, "
+            f"got {target.dtype} of shape {tuple(target.shape)}"
+        )
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def test_a_run_from_folders_with_a_corrupt_file_and_a_class_of_its_own(tmp_path)
     assert result.exit_code == 0
     assert "skipped 1 files that cannot be decoded: x/1.png" in result.stderr
     assert "1 classes that the run does not know: z" in result.stderr
-    assert Run.open(tmp_path / "run").encoder.config.size == (12, 9)
+    assert Run.open(tmp_path / "run").encoder.fit.size == (12, 9)
 
 
 def test_settings_are_checked_before_any_data_are_read(tmp_path):

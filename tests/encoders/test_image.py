@@ -8,6 +8,8 @@ from PIL import Image
 from mrl.card import Card
 from mrl.disk import write
 from mrl.encoders import ImageEncoder, ResidualConfig, ResidualNetwork, load
+from mrl.encoders.pixels import Fit
+from mrl.encoders.preparation import Preparation
 from mrl.errors import CardError, DamagedError, InputError, NestingError, StorageError
 from mrl.nesting import Nesting, unit_prefix
 
@@ -20,7 +22,7 @@ def encoder(metric="cosine", width=16):
         torch.manual_seed(0)
         network = ResidualNetwork(ResidualConfig.for_images((8, 8), 1, width))
     card = Card("tiny", width, Nesting((4, 8)), metric)
-    return ImageEncoder(network, card, (127.0,), (60.0,))
+    return ImageEncoder(network, card, Preparation(Fit((8, 8), 1), (127.0,), (60.0,)))
 
 
 def test_prefixes_are_cut_as_the_metric_asks():
@@ -78,7 +80,7 @@ def test_what_cannot_be_encoded():
 def test_a_network_and_its_card_must_agree():
     model = encoder()
     with pytest.raises(CardError, match="vectors of width 16, its card says 32"):
-        ImageEncoder(model.network, replace(model.card, width=32), model.mean, model.std)
+        ImageEncoder(model.network, replace(model.card, width=32), model.preparation)
 
 
 def test_what_is_saved_loads_the_same(tmp_path):

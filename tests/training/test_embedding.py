@@ -52,7 +52,7 @@ def test_labels_go_by_the_runs_names(run, tmp_path):
 
 def test_images_of_a_folder_are_called_by_their_paths(run, tmp_path):
     folder(tmp_path / "images", {"wide": 2, "fine": 1}, size=(20, 10), mode="RGB")
-    data = open_data(tmp_path / "images", Opening(run.encoder.config.size, run.encoder.config.channels))
+    data = open_data(tmp_path / "images", Opening.like(run.encoder.fit))
     table = embed(run, data, tmp_path / "table")
     assert table.ids.tolist() == ["fine/0.png", "wide/0.png", "wide/1.png"]
     assert table.labels.tolist() == [0, 2, 2]

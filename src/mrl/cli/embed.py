@@ -26,8 +26,8 @@ def embed(
 
     absent(out)
     trained = Run.open(run)
-    config = trained.encoder.config
-    images = open_data(data, Opening(config.size, config.channels, skip_corrupt, labelled=False))
+    how = Opening.like(trained.encoder.fit, skip_corrupt=skip_corrupt, labelled=False)
+    images = open_data(data, how)
     images = images.named(trained.classes)
     tell(data, images)
     with Progress(console=Console(stderr=True), transient=True) as progress:

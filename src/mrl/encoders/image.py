@@ -6,17 +6,18 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mrl.card import Card
 from mrl.disk import Folder, read_tensors, sealed_tensors
-from mrl.encoders.pixels import Images, Pixels, listed, stacked
-from mrl.encoders.residual import ResidualConfig, ResidualNetwork
+from mrl.encoders.networks import Network, restored
+from mrl.encoders.pixels import Fit, Images, Pixels, listed, stacked
+from mrl.encoders.preparation import Preparation
 from mrl.errors import CardError, InputError
 from mrl.nesting import prefix
 
@@ -29,21 +30,30 @@ Vectors = npt.NDArray[np.float32]
 class ImageEncoder:
     """A trained network with what its input and its output mean.
 
-    network: images to vectors. card: what the vectors are; its fingerprint is that of the weights. mean, std: of a
-    channel's values, 0 to 255, by which images are normalised, (channels,).
+    network: images to vectors. card: what the vectors are; its fingerprint is that of the weights. preparation: what
+    happens to a picture before.
     """
 
-    def __init__(self, network: ResidualNetwork, card: Card, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-        config = network.config
-        if config.width != card.width:
-            raise CardError(f"the network makes vectors of width {config.width}, its card says {card.width}")
+    def __init__(self, network: Network, card: Card, preparation: Preparation) -> None:
+        if network.width != card.width:
+            raise CardError(f"the network makes vectors of width {network.width}, its card says {card.width}")
         self.network = network
-        self.mean, self.std = mean, std
+        self.preparation = preparation
         self._card = card
 
     @property
-    def config(self) -> ResidualConfig:
-        return self.network.config
+    def module(self) -> nn.Module:
+        """The network as torch knows it."""
+        return cast(nn.Module, self.network)
+
+    @property
+    def fit(self) -> Fit:
+        """How a picture becomes pixels."""
+        return self.preparation.fit
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.module.parameters()).device
 
     @property
     def card(self) -> Card:
@@ -68,32 +78,30 @@ class ImageEncoder:
         return cut
 
     def _block(self, images: Images) -> Vectors:
-        return self.vectors(stacked(images, self.config.size, self.config.channels)).cpu().numpy()
+        return self.vectors(stacked(images, self.fit)).cpu().numpy()
 
     def vectors(self, pixels: Pixels) -> Tensor:
         """uint8 (n, H, W, C) of the trained size -> raw vectors (n, width) on the network's device, in float32."""
-        training = self.network.training
-        self.network.eval()
+        training = self.module.training
+        self.module.eval()
         try:
             with torch.no_grad():
-                vectors: Tensor = self.network(self.normalised(torch.from_numpy(np.ascontiguousarray(pixels))))
+                vectors = self.network(self.normalised(torch.from_numpy(np.ascontiguousarray(pixels)))).float()
         finally:
-            self.network.train(training)
+            self.module.train(training)
         return vectors
 
     def normalised(self, pixels: Tensor) -> Tensor:
-        """uint8 (n, H, W, C) -> float32 (n, C, H, W) of about mean 0 and variance 1; channels stay last in memory."""
-        device = self.network.project.weight.device
-        mean, std = (torch.tensor(values, device=device) for values in (self.mean, self.std))
-        return ((pixels.to(device).float() - mean) / std).permute(0, 3, 1, 2)
+        """uint8 (n, H, W, C) -> (n, C, H, W) as the network wants it, on its device and in its number format."""
+        prepared = self.preparation.normalised(pixels, self.device)
+        return prepared.to(next(self.module.parameters()).dtype)
 
     def sealed(self) -> bytes:
         """The bytes of the encoder's own file."""
         about = {
-            "network": self.config.to_json(),
+            "network": self.network.describe(),
             "card": self.card.to_json(),
-            "mean": list(self.mean),
-            "std": list(self.std),
+            "preparation": self.preparation.to_json(),
         }
         return sealed_tensors(self._weights(), about, KIND)
 
@@ -101,15 +109,15 @@ class ImageEncoder:
     def load(cls, path: str | Path) -> ImageEncoder:
         """Read one encoder file. DamagedError if a byte changed."""
         tensors, about = read_tensors(Path(path), KIND)
-        network = ResidualNetwork(ResidualConfig.from_json(about["network"]))
+        network = restored(about["network"])
         counters = {name: t for name, t in network.state_dict().items() if not t.is_floating_point()}
         network.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()} | counters)
         network.eval()
-        return cls(network, Card.from_json(about["card"]), tuple(about["mean"]), tuple(about["std"]))
+        return cls(cast(Network, network), Card.from_json(about["card"]), Preparation.from_json(about["preparation"]))
 
     def _weights(self) -> dict[str, npt.NDArray[Any]]:
         """All that the vectors depend on; the norms' step counters are not among it."""
-        state = self.network.state_dict()
+        state = self.module.state_dict()
         return {name: t.detach().cpu().contiguous().numpy() for name, t in state.items() if t.is_floating_point()}
 
 

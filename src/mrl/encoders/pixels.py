@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +17,57 @@ from mrl.errors import InputError, StorageError
 Pixels = npt.NDArray[np.uint8]
 Images = npt.NDArray[np.uint8] | Sequence[Any]  # (n, H, W[, C]), or pictures: PIL images, paths, (H, W[, C]) arrays
 
+Resample = Literal["bilinear", "bicubic"]
+Box = tuple[float, float, float, float]  # left, top, right, bottom, in a picture's own pixels
+
 _WHITE = (255, 255, 255, 255)
 _SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # what Pillow calls greys up to 65,535
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a picture of any size becomes pixels.
+
+    size: (H, W). channels: 1 grey, 3 colour. crop: None stretches the whole picture; else the centre is cut out, `crop`
+    of the largest window that has the shape of `size` (224 of 256: 0.875). resample: how pixels are interpolated.
+    """
+
+    size: tuple[int, int]
+    channels: int
+    crop: float | None = None
+    resample: Resample = "bilinear"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", tuple(self.size))
+        if len(self.size) != 2 or min(self.size) < 1:
+            raise InputError(f"a size is (height, width) in pixels, got {self.size}; give two positive numbers")
+        if self.channels not in (1, 3):
+            raise InputError(f"images have 1 (grey) or 3 (colour) channels, got {self.channels}")
+        if self.crop is not None and not 0 < self.crop <= 1:
+            raise InputError(f"crop is the share that is kept, above 0 and at most 1, got {self.crop}")
+        if self.resample not in get_args(Resample):
+            raise InputError(f"unknown resample {self.resample!r}; known are {', '.join(get_args(Resample))}")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of the result."""
+        return (*self.size, self.channels)
+
+    def box(self, size: tuple[int, int]) -> Box:
+        """The window of a picture of size (H, W) that is shown."""
+        (height, width), (tall, wide) = size, self.size
+        if self.crop is None:
+            return (0.0, 0.0, float(width), float(height))
+        scale = self.crop * min(height / tall, width / wide)
+        down, across = scale * tall, scale * wide
+        return ((width - across) / 2, (height - down) / 2, (width + across) / 2, (height + down) / 2)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Fit:
+        return cls(**document)
 
 
 def read_picture(path: Path) -> Image.Image:
@@ -39,16 +89,18 @@ def coloured(picture: Image.Image) -> bool:
     return picture.mode not in ("1", "L", "LA", "La", "F", *_SIXTEEN_BIT)
 
 
-def fitted(picture: Image.Image, size: tuple[int, int], channels: int) -> Pixels:
-    """A picture as (H, W, channels) uint8, turned as its EXIF data say and stretched to size = (H, W).
+def fitted(picture: Image.Image, fit: Fit, box: Box | None = None) -> Pixels:
+    """A picture as (H, W, channels) uint8, turned as its EXIF data say, and resized to fit.size.
 
     Transparency is laid on white, 16-bit greys lose their low byte, and colour becomes grey or grey colour if
-    `channels`, 1 or 3, asks for it.
+    `fit.channels` asks for it. box: the window to show instead of the one that `fit` chooses.
     """
-    plain = _plain(ImageOps.exif_transpose(picture)).convert("L" if channels == 1 else "RGB")
-    if plain.size != size[::-1]:
-        plain = plain.resize(size[::-1], Image.Resampling.BILINEAR)
-    return np.asarray(plain).reshape(*size, channels)
+    plain = _plain(ImageOps.exif_transpose(picture)).convert("L" if fit.channels == 1 else "RGB")
+    whole = (0.0, 0.0, float(plain.width), float(plain.height))
+    window = fit.box((plain.height, plain.width)) if box is None else box
+    if plain.size != fit.size[::-1] or window != whole:
+        plain = plain.resize(fit.size[::-1], Image.Resampling[fit.resample.upper()], box=window)
+    return np.asarray(plain).reshape(fit.shape)
 
 
 def _plain(picture: Image.Image) -> Image.Image:
@@ -71,21 +123,21 @@ def listed(images: Images) -> Images:
     return images if isinstance(images, np.ndarray) else list(images)
 
 
-def stacked(images: Images, size: tuple[int, int], channels: int) -> Pixels:
-    """Pictures as one (n, H, W, channels) uint8 array. An array that has this shape already is not copied.
+def stacked(images: Images, fit: Fit) -> Pixels:
+    """Pictures as one (n, H, W, channels) uint8 array. An array of this shape is taken as it is.
 
     InputError for floats and for shapes that are no pictures; it says which picture of a sequence it was.
     """
     if isinstance(images, np.ndarray):
         checked = check_array(images)
-        if checked.shape[1:] == (*size, channels):
+        if checked.shape[1:] == fit.shape:
             return checked
         pictures = [_from_array(image) for image in checked]
     else:
         pictures = [_opened(image, position) for position, image in enumerate(images)]
-    room = np.empty((len(pictures), *size, channels), np.uint8)
+    room = np.empty((len(pictures), *fit.shape), np.uint8)
     for row, picture in zip(room, pictures, strict=True):
-        row[:] = fitted(picture, size, channels)
+        row[:] = fitted(picture, fit)
     return room
 
 

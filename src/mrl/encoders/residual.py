@@ -11,7 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mrl.encoders.spec import Norm
 from mrl.errors import InputError
+
+_GROUP = 16  # channels that are normalised together, where rows are not mixed
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class ResidualConfig:
 
     size: (H, W) of its images. channels: 1 grey, 3 colour. width: dims of the vectors. stem: channels of the first
     convolution, which halves the image if `stem_stride` is 2. stages: channels of each stage. strides: 2 where a stage
-    halves the image. blocks: residual blocks of each stage.
+    halves the image. blocks: residual blocks of each stage. norm: `batch`, or `group`, which does not mix the rows.
     """
 
     size: tuple[int, int]
@@ -31,6 +34,7 @@ class ResidualConfig:
     stages: tuple[int, ...]
     strides: tuple[int, ...]
     blocks: tuple[int, ...]
+    norm: Norm = "batch"
 
     def __post_init__(self) -> None:
         for name in ("size", "stages", "strides", "blocks"):
@@ -47,7 +51,7 @@ class ResidualConfig:
             raise InputError(f"stages, strides and blocks need one entry a stage, got {self}")
 
     @classmethod
-    def for_images(cls, size: tuple[int, int], channels: int, width: int) -> ResidualConfig:
+    def for_images(cls, size: tuple[int, int], channels: int, width: int, norm: Norm = "batch") -> ResidualConfig:
         """The network for images of this size: it halves them until about 4 × 4 places are left.
 
         Images of 8 pixels take two stages, those of 28 or 32 three; from 48 pixels on the stem halves them too.
@@ -57,7 +61,7 @@ class ResidualConfig:
         count = max(2, halvings - (stem_stride - 1))
         strides = (1,) * (count - halvings + (stem_stride - 1)) + (2,) * (halvings - (stem_stride - 1))
         stages = tuple(64 * 2 ** min(i, 2) for i in range(count))
-        return cls(size, channels, width, 32, stem_stride, stages, strides, (1,) * count)
+        return cls(size, channels, width, 32, stem_stride, stages, strides, (1,) * count, norm)
 
     @property
     def macs(self) -> int:
@@ -90,12 +94,12 @@ class ResidualBlock(nn.Module):
     """Two 3 × 3 convolutions and the shortcut around them (He et al., arXiv 1512.03385; the mean pooling of the
     shortcut as in arXiv 1812.01187)."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, norm: Norm) -> None:
         super().__init__()
         self.first = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.first_norm = nn.BatchNorm2d(outputs)
+        self.first_norm = _norm(norm, outputs)
         self.second = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.second_norm = nn.BatchNorm2d(outputs)
+        self.second_norm = _norm(norm, outputs)
         self.pool = nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False) if stride > 1 else nn.Identity()
         self.match = nn.Conv2d(inputs, outputs, 1, bias=False) if inputs != outputs else nn.Identity()
 
@@ -113,24 +117,45 @@ class ResidualNetwork(nn.Module):
         super().__init__()
         self.config = config
         self.stem = nn.Conv2d(config.channels, config.stem, 3, config.stem_stride, 1, bias=False)
-        self.stem_norm = nn.BatchNorm2d(config.stem)
+        self.stem_norm = _norm(config.norm, config.stem)
         self.stages = nn.Sequential(*(block for stage in _stages(config) for block in stage))
         self.project = nn.Linear(config.stages[-1], config.width)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def width(self) -> int:
+        return self.config.width
+
+    @property
+    def macs(self) -> int:
+        return self.config.macs
+
+    def describe(self) -> dict[str, Any]:
+        return {"kind": "residual", **self.config.to_json()}
+
+    def last(self) -> list[nn.Module]:
+        return [self.stages[-1], self.project]
+
+    def head(self) -> list[nn.Module]:
+        return [self.project]
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised images (n, channels, H, W) -> vectors (n, width), not rescaled; float32 under autocast too."""
         x = F.relu(self.stem_norm(self.stem(x)), inplace=True)
         pooled = self.stages(x).mean((2, 3))
         with torch.autocast(x.device.type, enabled=False):
-            vectors: Tensor = self.project(pooled.float())
+            vectors: Tensor = self.project(pooled.to(self.project.weight.dtype))
         return vectors
+
+
+def _norm(kind: Norm, channels: int) -> nn.Module:
+    return nn.BatchNorm2d(channels) if kind == "batch" else nn.GroupNorm(max(1, channels // _GROUP), channels)
 
 
 def _stages(config: ResidualConfig) -> list[list[ResidualBlock]]:
     stages, inputs = [], config.stem
     for outputs, stride, blocks in zip(config.stages, config.strides, config.blocks, strict=True):
-        later = (ResidualBlock(outputs, outputs, 1) for _ in range(blocks - 1))
-        stages.append([ResidualBlock(inputs, outputs, stride), *later])
+        later = (ResidualBlock(outputs, outputs, 1, config.norm) for _ in range(blocks - 1))
+        stages.append([ResidualBlock(inputs, outputs, stride, config.norm), *later])
         inputs = outputs
     return stages

@@ -11,9 +11,9 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from mrl.encoders.pixels import Pixels, check_array, stacked
+from mrl.encoders.pixels import Fit, Pixels, Resample, check_array, stacked
 from mrl.errors import InputError
-from mrl.training.folder import Decoding, Listing, Paths, existing, scan
+from mrl.training.folder import Decoding, Listing, Paths, existing, scan, suited
 
 Ids = npt.NDArray[Any]
 Labels = npt.NDArray[np.int64]
@@ -45,7 +45,7 @@ class LazyImages:
     @property
     def shape(self) -> tuple[int, ...]:
         """(n, H, W, C), as of an array."""
-        return (len(self.paths), *self.decoding.size, self.decoding.channels)
+        return (len(self.paths), *self.decoding.fit.shape)
 
     def __getitem__(self, indices: npt.NDArray[np.int64]) -> Pixels:
         return self.decoding.all(self.paths[indices])
@@ -108,7 +108,7 @@ def from_arrays(
     """
     checked = check_array(np.asarray(images))
     height, width, depth = checked.shape[1:]
-    pixels = stacked(checked, size or (height, width), channels or min(depth, 3))
+    pixels = stacked(checked, Fit(size or (height, width), channels or min(depth, 3)))
     ids = np.arange(len(pixels))
     if labels is None:
         return ImageData(pixels, None, (), ids)
@@ -135,13 +135,20 @@ def _checked_labels(labels: npt.NDArray[Any], n: int) -> Labels:
 class Opening:
     """How to open data. size: (H, W), channels: 1 or 3 (defaults: what the pictures have). skip_corrupt: leave files
     out that cannot be decoded, rather than stop. labelled: whether labels are needed. memory: bytes of decoded images
-    that may be held; more are decoded anew whenever they are asked for."""
+    that may be held; more are decoded anew whenever they are asked for. crop, resample: see `Fit`."""
 
     size: tuple[int, int] | None = None
     channels: int | None = None
     skip_corrupt: bool = False
     labelled: bool = True
     memory: int = MEMORY
+    crop: float | None = None
+    resample: Resample = "bilinear"
+
+    @classmethod
+    def like(cls, fit: Fit, *, skip_corrupt: bool = False, labelled: bool = True, memory: int = MEMORY) -> Opening:
+        """As an encoder expects its pictures."""
+        return cls(fit.size, fit.channels, skip_corrupt, labelled, memory, fit.crop, fit.resample)
 
 
 def open_data(path: str | Path, how: Opening | None = None) -> ImageData:
@@ -167,9 +174,10 @@ def _from_npz(path: Path, how: Opening) -> ImageData:
 
 
 def _from_folder(listing: Listing, how: Opening) -> ImageData:
-    decoding = Decoding.suited(listing.paths, how.size, how.channels)
+    size, channels = suited(listing.paths, how.size, how.channels)
+    decoding = Decoding(Fit(size, channels, how.crop, how.resample))
     n = len(listing.paths)
-    room = np.empty((n, *decoding.size, decoding.channels), np.uint8) if n * decoding.bytes <= how.memory else None
+    room = np.empty((n, *decoding.fit.shape), np.uint8) if n * decoding.bytes <= how.memory else None
     bad = decoding.fill(listing.paths, room, skip=how.skip_corrupt)
     kept = np.array([path not in bad for path in listing.paths], bool)
     paths = listing.paths[kept]

@@ -49,7 +49,7 @@ def _encoded(
     encoder: ImageEncoder, data: Samples, rows: np.ndarray, batch_size: int, each: Callable[[int], object]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Vectors (n, width) and labels (n,) of some rows."""
-    vectors = np.empty((len(rows), encoder.config.width), np.float32)
+    vectors = np.empty((len(rows), encoder.network.width), np.float32)
     labels = np.empty(len(rows), np.int64)
     for start in range(0, len(rows), batch_size):
         part = slice(start, start + batch_size)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mrl.encoders.pixels import Pixels, coloured, fitted, read_picture
+from mrl.encoders.pixels import Fit, Pixels, coloured, fitted, read_picture
 from mrl.errors import InputError, StorageError
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
@@ -72,24 +72,23 @@ def _array(paths: Sequence[Path]) -> Paths:
 
 @dataclass(frozen=True)
 class Decoding:
-    """How files become pixels: size (H, W), channels 1 or 3."""
+    """How files become pixels."""
 
-    size: tuple[int, int]
-    channels: int
+    fit: Fit
 
     @property
     def bytes(self) -> int:
         """Of one image."""
-        return self.size[0] * self.size[1] * self.channels
+        return math.prod(self.fit.shape)
 
     def one(self, path: Path) -> Pixels:
         """(H, W, channels); InputError names a file that cannot be decoded."""
-        return fitted(read_picture(path), self.size, self.channels)
+        return fitted(read_picture(path), self.fit)
 
     def all(self, paths: Iterable[Path]) -> Pixels:
         """(n, H, W, channels) by several threads."""
         listed = list(paths)
-        room = np.empty((len(listed), *self.size, self.channels), np.uint8)
+        room = np.empty((len(listed), *self.fit.shape), np.uint8)
         self.fill(listed, room)
         return room
 
@@ -119,25 +118,25 @@ class Decoding:
         except (OSError, ValueError, TypeError, SyntaxError, KeyError, struct.error) as error:
             return InputError(f"cannot decode {path}: {error}; replace it, or leave such files out with skip_corrupt")
 
-    @classmethod
-    def suited(cls, paths: Paths, size: tuple[int, int] | None, channels: int | None) -> Decoding:
-        """The size and channels asked for, or those that a sample of the pictures has.
 
-        Size: the commonest one, reduced until no side is longer than 64. Channels: 3 if any picture has colours.
-        """
-        if size is not None and channels is not None:
-            return cls(size, channels)
-        sizes, colours = Counter[tuple[int, int]](), False
-        for path in paths[np.unique(np.linspace(0, len(paths) - 1, _LOOKED_AT, dtype=np.int64))]:
-            try:
-                picture = read_picture(path)
-            except InputError:
-                continue  # it is named where all are decoded
-            sizes[picture.height, picture.width] += 1
-            colours = colours or coloured(picture)
-        if not sizes:
-            raise InputError(f"none of the pictures looked at could be decoded, {paths[0]} for one; replace them")
-        return cls(size or _reduced(sizes.most_common(1)[0][0]), channels or (3 if colours else 1))
+def suited(paths: Paths, size: tuple[int, int] | None, channels: int | None) -> tuple[tuple[int, int], int]:
+    """The size (H, W) and channels asked for, or those that a sample of the pictures has.
+
+    Size: the commonest one, reduced until no side is longer than 64. Channels: 3 if any picture has colours.
+    """
+    if size is not None and channels is not None:
+        return size, channels
+    sizes, colours = Counter[tuple[int, int]](), False
+    for path in paths[np.unique(np.linspace(0, len(paths) - 1, _LOOKED_AT, dtype=np.int64))]:
+        try:
+            picture = read_picture(path)
+        except InputError:
+            continue  # it is named where all are decoded
+        sizes[picture.height, picture.width] += 1
+        colours = colours or coloured(picture)
+    if not sizes:
+        raise InputError(f"none of the pictures looked at could be decoded, {paths[0]} for one; replace them")
+    return size or _reduced(sizes.most_common(1)[0][0]), channels or (3 if colours else 1)
 
 
 def _reduced(size: tuple[int, int]) -> tuple[int, int]:

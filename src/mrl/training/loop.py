@@ -62,7 +62,7 @@ class Loop:
         spec = model.spec
         self.model, self.data, self.writer = model, data, writer
         self.steps = spec.epochs * -(-len(data) // spec.batch_size)
-        self.macs = 3 * model.network.config.macs * min(spec.batch_size, len(data))  # back costs twice forward
+        self.macs = 3 * model.encoder.network.macs * min(spec.batch_size, len(data))  # back costs twice forward
         self.optimiser = optimiser((model.network, model.head), spec)
         self.schedule = one_cycle(self.optimiser, spec, self.steps)
         self.augment = Augment.choose(spec.augment, about.size, about.channels)

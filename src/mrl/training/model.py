@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from mrl.card import Card
 from mrl.encoders import ImageEncoder, ResidualConfig, ResidualNetwork
+from mrl.encoders.pixels import Fit
+from mrl.encoders.preparation import Preparation
 from mrl.heads import HeadWeights
 from mrl.nn import Head, NestedLoss, make_head, nested_cross_entropy
 from mrl.training.batches import Traits, batch, even_batches
@@ -37,16 +39,17 @@ class Model:
             config = ResidualConfig.for_images(about.size, about.channels, spec.vector_width)
             network, head = ResidualNetwork(config), make_head(spec.head, spec.nesting, len(about.classes))
         card = Card(f"residual-{spec.head}-{config.width}", config.width, spec.nesting)
-        encoder = ImageEncoder(network.to(device), card, about.mean, about.std)
+        fit = Fit(about.size, about.channels)
+        encoder = ImageEncoder(network.to(device), card, Preparation(fit, about.mean, about.std))
         return cls(spec, encoder, head.to(device), about.classes, number_format(spec.precision, device))
 
     @property
-    def network(self) -> ResidualNetwork:
-        return self.encoder.network
+    def network(self) -> nn.Module:
+        return self.encoder.module
 
     @property
     def device(self) -> torch.device:
-        return self.network.project.weight.device
+        return self.encoder.device
 
     def finite(self) -> bool:
         """Whether no weight is NaN or Inf; the next loss would show it, but only after they were committed."""

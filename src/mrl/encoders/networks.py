@@ -1,0 +1,44 @@
+"""What every network is to the rest of the house, and which one a file or a spec asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from mrl.encoders.residual import ResidualConfig, ResidualNetwork
+from mrl.errors import InputError
+
+
+class Network(Protocol):
+    """An nn.Module from normalised images (n, C, H, W) to raw float32 vectors (n, width).
+
+    width: dims of a vector. macs: multiply-adds for one image, about.
+    """
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def macs(self) -> int: ...
+
+    def describe(self) -> dict[str, Any]:
+        """What `restored` makes the same network from, without its weights; `kind` says which."""
+
+    def last(self) -> list[nn.Module]:
+        """The modules that `tune=last` trains: the last block, and the projection."""
+
+    def head(self) -> list[nn.Module]:
+        """The modules that `tune=head` trains: the projection, or none."""
+
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+
+def restored(document: Mapping[str, Any]) -> nn.Module:
+    """The network that described itself so, with fresh weights."""
+    about = dict(document)
+    kind = about.pop("kind", None)
+    if kind == "residual":
+        return ResidualNetwork(ResidualConfig.from_json(about))
+    raise InputError(f"unknown kind of network {kind!r}; install a newer mrl")

@@ -84,6 +84,38 @@ def test_vectors_narrower_than_the_dim_are_refused():
         made(tied=False).logits(np.ones((1, 3)), 4)
 
 
+# --------------------------------------------------------------------------------------------- some classes
+
+
+@both
+@with_bias
+@given(rows=st.permutations(range(5)), count=st.integers(1, 5))
+def test_a_head_of_some_classes_gives_their_logits(tied, bias, rows, count):
+    head, x = made(tied, bias), np.random.default_rng(1).standard_normal((3, 7)).astype(np.float32)
+    some = [CLASSES[row] for row in rows[:count]]
+    part = head.only(some)
+    assert (part.classes, part.count, part.nesting, part.tied) == (tuple(some), count, NESTING, tied)
+    for dim in NESTING.dims:
+        np.testing.assert_allclose(part.logits(x, dim), head.logits(x, dim)[:, rows[:count]], rtol=1e-5, atol=1e-6)
+
+
+def test_a_head_of_all_classes_is_the_head():
+    check_same(made(tied=False).only(CLASSES), made(tied=False))
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        (("cat", "eel", "ant"), "this head has no classes 'eel', 'ant' among its 5 named ones; give names of its own"),
+        ((), "a head needs at least one class and each once, got none"),
+        (("cat", "dog", "cat"), "a head needs at least one class and each once, got cat, dog, cat"),
+    ],
+)
+def test_classes_that_a_head_cannot_be_cut_to(classes, said):
+    with pytest.raises(InputError, match=re.escape(said)):
+        made(tied=True).only(classes)
+
+
 # --------------------------------------------------------------------------------------------- refusals
 
 
@@ -228,7 +260,7 @@ def test_one_classifier_does_not_tell_its_dims():
 @pytest.mark.parametrize(
     ("state", "nesting", "said"),
     [({}, None, "no nesting_classifier_0.weight, nesting_classifier_1.weight … in []; give the state dict of"),
-     ({"fc.weight": (3, 4)}, None, "in ['fc.weight']; give the state dict of the reference implementation's head"),
+     ({"classifier.weight": (3, 4)}, None, "in ['classifier.weight']; give the state dict"),
      ({"nesting_classifier_1.weight": (3, 4)}, None, "no nesting_classifier_0.weight"),
      ({"nesting_classifier_0.weight": (3, 2), "nesting_classifier_2.weight": (3, 4)}, None, "no nesting_classifier_0"),
      ({"xnesting_classifier_0.weight": (3, 2)}, None, "no nesting_classifier_0.weight"),

@@ -13,6 +13,7 @@ from mrl.card import Card
 from mrl.errors import CardError, DamagedError, ExistsError, InputError, StorageError, UnfinishedError
 from mrl.nesting import Nesting
 from mrl.vectors import Table
+from mrl.vectors.keys import Keys
 from oracles import flipped
 
 CARD = Card("model", 6, Nesting((2, 4)), fingerprint="f")
@@ -301,3 +302,230 @@ def test_label_names_differ_and_name_every_label(tmp_path):
             out.add(np.ones((1, 2), np.float32), labels=[2])
         out.add(np.ones((1, 2), np.float32), labels=[1])
     assert Table.open(tmp_path / "b").rows == 1
+
+
+# --------------------------------------------------------------------------------------------- going on
+
+
+def contents(path):
+    """Every file of a folder, by name."""
+    return {file.name: file.read_bytes() for file in path.iterdir()}
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 4), min_size=1, max_size=5),
+    cuts=st.sets(st.integers(0, 5)),
+    closed=st.booleans(),
+    labelled=st.booleans(),
+    strings=st.booleans(),
+)
+def test_a_table_written_in_several_goes_has_the_bytes_of_one_written_in_one(sizes, cuts, closed, labelled, strings):
+    total, ends = sum(sizes), np.cumsum([0, *sizes])
+    ids = np.array([f"{i:03}" for i in range(total)]) if strings else np.arange(total)
+
+    def add(writer, block):
+        rows = slice(ends[block], ends[block + 1])
+        writer.add(made(total)[rows], ids[rows], (np.arange(total) % 2)[rows] if labelled else None)
+
+    with tempfile.TemporaryDirectory() as folder:
+        once, often = Path(folder) / "once", Path(folder) / "often"
+        with Table.create(once, CARD, ("cat", "dog")) as writer:
+            for block in range(len(sizes)):
+                add(writer, block)
+        writer = Table.create(often, CARD, ("cat", "dog"))
+        for block in range(len(sizes)):
+            if block in cuts and block:
+                if closed:
+                    writer.close()
+                writer = Table.append(often, CARD, ("cat", "dog"))
+            add(writer, block)
+        writer.close()
+        assert contents(often) == contents(once)
+
+
+@pytest.fixture
+def finished(writer):
+    writer.close()
+    return writer._folder.path
+
+
+def test_while_it_is_appended_to_a_table_is_unfinished_and_readers_keep_their_snapshot(finished):
+    before = Table.open(finished)
+    with Table.append(finished, CARD) as writer:
+        assert (writer.rows, writer.finished, writer.label_names) == (3, True, ("cat", "dog"))
+        assert Table.open(finished).finished
+        writer.add(made(2, 1), labels=[1, 1])
+        with pytest.raises(UnfinishedError, match="stopped after 5 rows"):
+            Table.open(finished)
+        assert Table.open(finished, unfinished=True).rows == 5
+        np.testing.assert_array_equal(before.vectors, made(3))
+    table = Table.open(finished)
+    assert table.finished
+    np.testing.assert_array_equal(table.ids, np.arange(5))
+    np.testing.assert_array_equal(table.vectors, np.concatenate([made(3), made(2, 1)]))
+    assert before.verify() == 3
+
+
+def test_appending_nothing_changes_nothing(finished):
+    before = contents(finished)
+    with Table.append(finished, CARD, ("bird",)):
+        pass
+    assert contents(finished) == before
+
+
+def test_labels_are_mapped_by_name_and_new_names_come_after(finished):
+    with Table.append(finished, CARD, ("bird", "dog", "ant")) as writer:
+        writer.add(made(4, 1), labels=[0, 1, 2, -1])
+    table = Table.open(finished)
+    assert table.label_names == ("cat", "dog", "bird", "ant")
+    assert table.labels.tolist() == [0, 1, 0, 2, 1, 3, -1]
+
+
+def test_without_names_labels_are_the_tables_own(finished):
+    with Table.append(finished, CARD) as writer:
+        writer.add(made(2, 1), labels=[1, 0])
+        with pytest.raises(InputError, match="label 2 has no name among the 2 label names"):
+            writer.add(made(1, 2), labels=[2])
+    assert Table.open(finished).labels.tolist() == [0, 1, 0, 1, 0]
+
+
+def test_names_for_labels_that_have_none_are_refused(tmp_path):
+    with Table.create(tmp_path / "t", CARD) as writer:
+        writer.add(made(1), labels=[0])
+    with pytest.raises(InputError, match="/t has labels without names, so those of 1 named classes cannot be matched"):
+        Table.append(tmp_path / "t", CARD, ("cat",))
+    with pytest.raises(InputError, match="label names must differ"):
+        Table.append(tmp_path / "t", CARD, ("cat", "cat"))
+
+
+def test_vectors_of_another_model_are_not_appended(finished):
+    other = Card("other", 6, Nesting((2, 4)), fingerprint="g")
+    with pytest.raises(CardError, match=r"table and what is added do not belong together: fingerprint is f .* and g"):
+        Table.append(finished, other)
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        ({"ids": [7, 2]}, "id 2 occurs twice"),
+        ({"ids": ["a", "b"]}, "some blocks have integer ids and some have strings"),
+        ({"labels": None}, "some blocks have labels and some have none"),
+    ],
+    ids=["twice", "kinds", "unlabelled"],
+)
+def test_what_was_committed_before_counts(finished, block, said):
+    before = contents(finished)
+    with Table.append(finished, CARD) as writer, pytest.raises(InputError, match=said):
+        writer.add(**{"vectors": made(2), "labels": [0, 0], **block})
+    assert contents(finished) == before
+
+
+def test_a_closed_writer_takes_nothing(writer):
+    writer.close()
+    writer.close()
+    said = r"this writer of .*/table is closed; open the table again with Table\.append"
+    with pytest.raises(InputError, match=said):
+        writer.add(made(1), labels=[0])
+    with Table.append(writer._folder.path, CARD) as other:
+        pass
+    with pytest.raises(InputError, match=said):
+        other.add(made(1), labels=[0])
+
+
+def test_blocks_of_another_writer_are_not_overwritten(writer):
+    path = writer._folder.path
+    with Table.append(path, CARD) as other:
+        other.add(made(2, 1), [8, 9], labels=[1, 1])
+    before = contents(path)
+    said = (
+        r"another writer committed to .*/table: it has 5 rows, this writer left 3; nothing was overwritten\. "
+        "Let one writer finish, then append the rest"
+    )
+    with pytest.raises(StorageError, match=said):
+        writer.add(made(2, 2), labels=[0, 0])
+    with pytest.raises(StorageError, match=said):
+        writer.close()
+    assert contents(path) == before
+    assert Table.open(path).verify() == 6
+
+
+def test_of_two_that_begin_a_table_one_is_refused(tmp_path):
+    first, second = (Table.create(tmp_path / "t", CARD) for _ in range(2))
+    second.add(made(1))
+    with pytest.raises(StorageError, match="it has 1 rows, this writer left 0"):
+        first.add(made(2))
+    second.close()
+    np.testing.assert_array_equal(Table.open(tmp_path / "t").vectors, made(1))
+
+
+def test_a_table_that_was_begun_is_gone_on_with_and_loses_half_written_files(tmp_path):
+    path = tmp_path / "t"
+    assert not Table.begun(path)
+    path.mkdir()
+    assert not Table.begun(path)
+    (path / "000000.labels.npy").write_bytes(b"half")
+    (path / ".tmp-0123456789ab-000000.vectors.npy").write_bytes(b"half")
+    assert Table.begun(path)
+    with Table.append(path, CARD) as writer:
+        writer.add(made(2), labels=[0, 1])
+    assert sorted(contents(path)) == sorted(
+        [*(f"000000.{c}.npy" for c in ("vectors", "ids", "labels")), "manifest.json"]
+    )
+    assert Table.begun(path)
+    assert Table.open(path).verify() == 3
+
+
+def test_what_is_not_ours_is_not_appended_to(tmp_path):
+    for path in (tmp_path, tmp_path / "nothing"):
+        (tmp_path / "mine.txt").touch()
+        assert not Table.begun(path)
+        with pytest.raises(StorageError, match="nothing was committed there"):
+            Table.append(path, CARD)
+
+
+def test_blocks_come_mapped_and_in_order(writer):
+    writer.add(made(2, 1), labels=[1, 1])
+    writer.close()
+    table = Table.open(writer._folder.path)
+    blocks = list(table.blocks())
+    assert [len(block.ids) for block in blocks] == [3, 2]
+    assert all(isinstance(column, np.memmap) for block in blocks for column in block)
+    for i, whole in enumerate((table.vectors, table.ids, table.labels)):
+        np.testing.assert_array_equal(np.concatenate([block[i] for block in blocks]), whole)
+    with Table.create(table.path.with_name("bare"), CARD) as bare:
+        bare.add(made(2))
+    assert [block.labels for block in Table.open(table.path.with_name("bare")).blocks()] == [None]
+
+
+# --------------------------------------------------------------------------------------------- ids
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(st.integers(-5, 40), max_size=6), max_size=8), st.booleans())
+def test_keys_are_a_set(parts, strings):
+    keys, seen = Keys(), set()
+    for part in parts:
+        ids = np.array([f"ü{i}" for i in part], np.str_) if strings else np.array(part, np.int64)
+        assert keys.known(ids).tolist() == [i in seen for i in part]
+        before = keys.snapshot()
+        first = next((i for at, i in enumerate(part) if i in seen or i in part[:at]), None)
+        if first is not None:
+            name = repr(f"ü{first}") if strings else first
+            with pytest.raises(InputError, match=f"^id {name} occurs twice; every row"):
+                keys.check_fresh(ids)
+            continue
+        keys.check_fresh(ids)
+        keys.add(ids)
+        assert before.known(ids).sum() == 0
+        seen |= set(part)
+        assert len(keys) == len(seen)
+
+
+def test_a_million_ids_take_eight_bytes_each_and_few_runs():
+    keys = Keys()
+    for start in range(0, 1_000_000, 10_000):
+        keys.add(np.arange(start, start + 10_000)[::-1])
+    assert sum(run.nbytes for run in keys._runs) == 8_000_000
+    assert len(keys._runs) <= 8
+    assert keys.known(np.array([-1, 0, 999_999, 1_000_000])).tolist() == [False, True, True, False]

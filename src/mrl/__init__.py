@@ -15,17 +15,21 @@ from mrl.nesting import Nesting, prefix, unit_prefix
 from mrl.vectors import Table
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from mrl.encoders import ImageEncoder
 
 __all__ = ["Card", "HeadWeights", "MrlError", "Nesting", "Table", "load", "prefix", "unit_prefix"]
 __version__ = "0.1.0"
 
 
-def load(run: str | Path) -> ImageEncoder:
+def load(run: str | Path, network: Module | None = None) -> ImageEncoder:
     """The encoder of a training run, ready to encode. Needs the `train` extra.
+
+    network: your own module, where the run was trained with one; its file holds weights and no code.
 
     `load(RUN).encode(images, dim=64)` gives (n, 64) float32, cut as the run's metric asks for.
     """
     from mrl.encoders import load as load_encoder
 
-    return load_encoder(run)
+    return load_encoder(run, network)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from mrl.errors import InputError, NestingError
 from mrl.nesting import Nesting, prefix
 
 KIND = "mrl-head"
+Kind = Literal["mrl", "mrl-e", "ff"]  # one classifier a dim, one for all, or one at a single dim
 Array = npt.NDArray[np.floating[Any]]
 
 
@@ -78,6 +79,24 @@ class HeadWeights:
         product = prefix(vectors, dim) @ weight.T
         return product if bias is None else product + bias
 
+    def only(self, classes: Sequence[str]) -> HeadWeights:
+        """The rows of these classes, in this order: what classifies when no other class can occur.
+
+        InputError for none, for one that is named twice, and for one that the head does not have.
+        """
+        unknown = [name for name in classes if name not in self.classes]
+        if unknown:
+            raise InputError(
+                f"this head has no classes {', '.join(map(repr, unknown[:5]))} among its {len(self.classes)} named "
+                "ones; give names of its own"
+            )
+        if not classes or len(set(classes)) < len(classes):
+            raise InputError(f"a head needs at least one class and each once, got {', '.join(classes[:5]) or 'none'}")
+        at = {name: row for row, name in enumerate(self.classes)}
+        rows = [at[name] for name in classes]
+        weights, biases = (tuple(array[rows] for array in arrays) for arrays in (self.weights, self.biases))
+        return replace(self, weights=weights, biases=biases, classes=tuple(classes))
+
     def sealed(self) -> bytes:
         """The bytes of the head's own file."""
         tensors = {f"weight.{i}": w for i, w in enumerate(self.weights)}
@@ -109,12 +128,13 @@ class HeadWeights:
         """Weights of the paper's own code: `[…]nesting_classifier_0.weight`, `….bias`, and so on, one per dim.
 
         A single classifier under several dims is MRL-E; its dims are not in the file, so `nesting` must name them.
+        `[…]fc.weight` and `….bias` are those of a fixed-feature (FF) model, which has one dim.
         """
         found = _reference_layers(state)
         weights = [found[i, "weight"] for i in range(sum(part == "weight" for _, part in found))]
         biases = [found[i, "bias"] for i in range(len(weights)) if (i, "bias") in found]
         own = tuple(w.shape[1] for w in weights)
-        if nesting is None and len(weights) == 1:
+        if nesting is None and len(weights) == 1 and any("nesting_classifier_" in name for name in state):
             raise NestingError(
                 f"one classifier of width {own[0]}: is it MRL-E? name its dims, as in nesting=8..{own[0]}"
             )
@@ -123,8 +143,8 @@ class HeadWeights:
 
 
 def _reference_layers(state: Mapping[str, npt.ArrayLike]) -> dict[tuple[int, str], Array]:
-    pattern = re.compile(r"(?:^|\.)nesting_classifier_(\d+)\.(weight|bias)$")
-    found = {(int(m[1]), m[2]): np.asarray(a) for name, a in state.items() if (m := pattern.search(name))}
+    pattern = re.compile(r"(?:^|\.)(?:nesting_classifier_(\d+)|fc)\.(weight|bias)$")
+    found = {(int(m[1] or 0), m[2]): np.asarray(a) for name, a in state.items() if (m := pattern.search(name))}
     indices = sorted(i for i, part in found if part == "weight")
     if not indices or indices != list(range(len(indices))):
         raise InputError(

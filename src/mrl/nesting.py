@@ -7,7 +7,7 @@ and import neither of the two kinds' frameworks beyond NumPy.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, TypeVar, get_args
@@ -17,6 +17,7 @@ import numpy as np
 from mrl.errors import InputError, NestingError
 
 Metric = Literal["cosine", "dot", "l2"]
+Reduction = Literal["sum", "mean"]  # of the levels' losses
 Vectors = TypeVar("Vectors", bound=Any)  # a NumPy array or a torch tensor, shape (..., d)
 
 
@@ -182,3 +183,15 @@ def _or_infinite(x: Any) -> Any:
 
 def _or_one(x: Any) -> Any:
     return x + (x == 0)
+
+
+def level_coefficients(
+    nesting: Nesting, weights: Sequence[float] | None, reduction: Reduction = "sum"
+) -> tuple[float, ...]:
+    """The factor of each level in the total: c_m, divided by the number of levels for `mean`."""
+    c = (1.0,) * len(nesting) if weights is None else tuple(float(w) for w in weights)
+    if len(c) != len(nesting) or not all(0 <= w < float("inf") for w in c):
+        raise InputError(f"level_weights must be {len(nesting)} finite numbers ≥ 0, one per dim of {nesting}; got {c}")
+    if reduction not in ("sum", "mean"):
+        raise InputError(f"reduction must be 'sum' or 'mean' over the levels, got {reduction!r}")
+    return c if reduction == "sum" else tuple(w / len(c) for w in c)

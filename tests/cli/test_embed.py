@@ -4,8 +4,8 @@ import typer
 from typer.testing import CliRunner
 
 from mrl.cli.embed import embed
-from mrl.errors import ExistsError
-from mrl.training import train
+from mrl.errors import ExistsError, InputError, StorageError
+from mrl.training import embedding, train
 from mrl.vectors import Table
 from training.pictures import TINY, folder, tiny
 
@@ -48,3 +48,67 @@ def test_nothing_is_overwritten(run, tmp_path):
     (tmp_path / "table" / "mine").touch()
     with pytest.raises(ExistsError, match="already exists"):
         raise invoke(run.path, tmp_path / "images", "--out", tmp_path / "table").exception
+
+
+def test_what_a_folder_got_since_is_added(run, tmp_path):
+    root, out = folder(tmp_path / "images", {"wide": 2, "fine": 1}), tmp_path / "table"
+    first = invoke(run.path, root, "--out", out)
+    assert f"embedded 3 images, 0 were there already; {out} has 3 rows\n" in first.stderr
+    folder(root, {"extra": 2})
+    second = invoke(run.path, root, "--out", out, "--add")
+    assert second.exit_code == 0
+    assert second.stdout == f"{out}\n"
+    assert f"embedded 2 images, 3 were there already; {out} has 5 rows\n" in second.stderr
+    table = Table.open(out)
+    assert table.ids.tolist() == ["fine/0.png", "wide/0.png", "wide/1.png", "extra/0.png", "extra/1.png"]
+    assert [table.label_names[label] for label in table.labels] == ["fine", "wide", "wide", "extra", "extra"]
+    again = invoke(run.path, root, "--out", out, "--add")
+    assert f"embedded 0 images, 5 were there already; {out} has 5 rows\n" in again.stderr
+
+
+def test_an_interrupted_table_is_gone_on_with(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(embedding, "BLOCK", 2)
+    root, out = folder(tmp_path / "images", {"wide": 3, "fine": 3}), tmp_path / "table"
+    assert invoke(run.path, root, "--out", tmp_path / "once", "--batch-size", 1).exit_code == 0
+    once = Table.open(tmp_path / "once")
+    Table.create(out, run.card, run.classes).add(once.vectors[:2], once.ids[:2], once.labels[:2])
+    (out / ".tmp-0123456789ab-000001.vectors.npy").write_bytes(b"half")
+    result = invoke(run.path, root, "--out", out, "--batch-size", 1)
+    assert isinstance(result.exception, ExistsError)
+    assert "it is unfinished, after 2 rows: go on with --resume, or choose another --out" in str(result.exception)
+    result = invoke(run.path, root, "--out", out, "--batch-size", 1, "--resume")
+    assert result.stdout == f"{out}\n"
+    assert f"embedded 4 images, 2 were there already; {out} has 6 rows\n" in result.stderr
+    for file in (tmp_path / "once").iterdir():
+        assert (out / file.name).read_bytes() == file.read_bytes()
+    assert len(list(out.iterdir())) == len(list((tmp_path / "once").iterdir()))
+    result = invoke(run.path, root, "--out", out, "--resume")
+    assert f"embedded 0 images, 6 were there already; {out} has 6 rows\n" in result.stderr
+
+
+def test_what_cannot_be_done_is_said_before_the_data_are_read(run, tmp_path):
+    out, nothing = tmp_path / "table", tmp_path / "nothing"
+    folder(tmp_path / "images", {"wide": 1})
+    assert invoke(run.path, tmp_path / "images", "--out", out).exit_code == 0
+    for options, error, said in (
+        ((), ExistsError, "it is finished, with 1 rows: embed what it lacks with --add, or choose another --out"),
+        (("--resume", "--add"), InputError, "a table is either resumed or added to, got both"),
+    ):
+        result = invoke(run.path, nothing, "--out", out, *options)
+        assert isinstance(result.exception, error)
+        assert said in str(result.exception)
+    result = invoke(run.path, nothing, "--out", tmp_path / "other", "--add")
+    assert isinstance(result.exception, StorageError)
+    assert "is no table, so nothing can be added to it; leave --add out to begin one" in str(result.exception)
+
+
+def test_files_that_cannot_be_decoded_are_left_out_and_come_with_add(run, tmp_path):
+    root, out = folder(tmp_path / "images", {"wide": 2, "fine": 1}), tmp_path / "table"
+    bad = root / "wide" / "1.png"
+    good = bad.read_bytes()
+    bad.write_bytes(good[:40])
+    assert invoke(run.path, root, "--out", out, "--skip-corrupt").exit_code == 0
+    assert Table.open(out).ids.tolist() == ["fine/0.png", "wide/0.png"]
+    bad.write_bytes(good)
+    assert invoke(run.path, root, "--out", out, "--add").exit_code == 0
+    assert Table.open(out).ids.tolist() == ["fine/0.png", "wide/0.png", "wide/1.png"]

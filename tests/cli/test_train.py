@@ -1,15 +1,20 @@
 import os
 import subprocess
 import sys
+from dataclasses import fields
 
 import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from mrl.cli.train import parse_size, parse_weights, train
-from mrl.errors import InputError, NestingError
-from mrl.training import Run
+from mrl.cli.data import parse_size
+from mrl.cli.settings import numbers
+from mrl.cli.train import train
+from mrl.encoders.spec import EncoderSpec
+from mrl.errors import InputError, NestingError, StorageError
+from mrl.training import Checkpoints, Run, TrainSpec
+from mrl.training.run import RunWriter
 from training.pictures import folder, stripes
 
 
@@ -80,10 +85,10 @@ def test_sizes_are_height_by_width():
 
 
 def test_level_weights_are_one_number_per_dim():
-    assert parse_weights("2,1, 0.5") == (2.0, 1.0, 0.5)
-    assert parse_weights(None) is None
+    assert numbers("2,1, 0.5", "level weights") == (2.0, 1.0, 0.5)
+    assert numbers(None, "level weights") is None
     with pytest.raises(InputError, match="cannot read level weights from '2,x'; write one number per dim"):
-        parse_weights("2,x")
+        numbers("2,x", "level weights")
 
 
 @pytest.mark.parametrize("module", ["mrl.cli.train", "mrl.cli.embed"])
@@ -93,8 +98,85 @@ def test_torch_is_imported_only_when_a_verb_runs(module):
 
 
 def test_sizes_and_widths_out_of_reach_are_refused():
-    for text in ("0x0", "8x0", "3000x3000"):
-        with pytest.raises(InputError, match="4 to 512 pixels a side"):
+    for text in ("0x0", "8x0", "5000x5000"):
+        with pytest.raises(InputError, match="4 to 4096 pixels a side"):
             parse_size(text)
     with pytest.raises(InputError, match="width must be"):
         raise invoke("absent", "--out", "run", "--dims", "8..100000000000").exception
+
+
+def test_every_setting_is_an_option_of_its_own_type(tmp_path):
+    extra = (
+        *("--optimizer", "sgd", "--lr", 0.05, "--schedule", "linear", "--accumulate", 2, "--norm", "group"),
+        *("--every-steps", 1, "--keep", 3, "--select-dim", 4, "--patience", 5, "--window", 7, "--precision", "float64"),
+    )
+    data, held_out, out = made(tmp_path / "a.npz"), made(tmp_path / "b.npz", seed=1), tmp_path / "run"
+    result = invoke(data, "--out", out, "--validate", held_out, "--dims", "2,4", "--epochs", 1, *extra)
+    assert result.exit_code == 0, result.exception
+    spec = Run.open(out).spec
+    assert (spec.optimizer, spec.lr, spec.schedule, spec.accumulate, spec.window) == ("sgd", 0.05, "linear", 2, 7)
+    assert spec.encoder == EncoderSpec(norm="group")
+    assert spec.checkpoints == Checkpoints(every_steps=1, keep=3, select_dim=4, patience=5)
+
+
+def test_every_field_that_can_be_set_is_explained_in_the_help():
+    said = " ".join(invoke("--help").stdout.split())
+    for kind, left_out in (
+        (TrainSpec, {"nesting", "encoder", "checkpoints"}),
+        (EncoderSpec, set()),
+        (Checkpoints, set()),
+    ):
+        for field in fields(kind):
+            assert field.name in left_out or f"--{field.name.replace('_', '-')}" in said, field.name
+
+
+def interrupted(*arguments):
+    """Train until the third state is committed."""
+    committed, real = [], RunWriter.commit
+
+    def commit(self, *args, **kwargs):
+        real(self, *args, **kwargs)
+        committed.append(1)
+        if len(committed) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunWriter, "commit", commit)
+        return invoke(*arguments)
+
+
+def test_a_run_goes_on_from_what_its_folder_says(tmp_path):
+    folder(tmp_path / "a", {"x": 9, "y": 9}, size=(20, 10))
+    settings = (tmp_path / "a", "--validate", tmp_path / "a", "--dims", "2,4", "--epochs", 4, "--batch-size", 6)
+    assert interrupted(*settings, "--out", tmp_path / "run", "--size", "10x8").exit_code != 0
+    assert not Run.open(tmp_path / "run").finished
+    result = invoke("--out", tmp_path / "run", "--resume", "--workers", 2)
+    assert result.exit_code == 0, result.exception
+    whole = invoke(*settings, "--out", tmp_path / "whole", "--size", "10x8")
+    assert whole.exit_code == 0
+    assert Run.open(tmp_path / "run").card == Run.open(tmp_path / "whole").card
+
+
+def test_a_run_goes_on_where_its_data_moved(tmp_path):
+    data = made(tmp_path / "a.npz")
+    interrupted(data, "--out", tmp_path / "run", "--dims", "2,4", "--epochs", 4)
+    data.rename(tmp_path / "b.npz")
+    with pytest.raises(StorageError, match=r"a\.npz"):
+        raise invoke("--out", tmp_path / "run", "--resume").exception
+    assert invoke(tmp_path / "b.npz", "--out", tmp_path / "run", "--resume").exit_code == 0
+    assert Run.open(tmp_path / "run").finished
+
+
+def test_what_cannot_be_resumed(tmp_path):
+    data = made(tmp_path / "a.npz")
+    with pytest.raises(StorageError, match="nothing was committed there"):
+        raise invoke("--out", tmp_path / "run", "--resume").exception
+    interrupted(data, "--out", tmp_path / "run", "--dims", "2,4", "--epochs", 4)
+    with pytest.raises(InputError, match="keeps its settings, got --epochs; leave them out"):
+        raise invoke("--out", tmp_path / "run", "--resume", "--epochs", 9).exception
+    with pytest.raises(InputError, match="started without validation data; leave --validate out"):
+        raise invoke("--out", tmp_path / "run", "--resume", "--validate", data).exception
+    with pytest.raises(InputError, match="was trained on other data"):
+        raise invoke(made(tmp_path / "b.npz", seed=1), "--out", tmp_path / "run", "--resume").exception
+    with pytest.raises(InputError, match="say which images to train on"):
+        raise invoke("--out", tmp_path / "other").exception

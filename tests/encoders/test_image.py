@@ -88,7 +88,11 @@ def test_what_is_saved_loads_the_same(tmp_path):
     model.network(torch.randn(16, 1, 8, 8))  # so that the norms' statistics are not those of a new network
     write(tmp_path / "encoder.safetensors", model.sealed())
     loaded = ImageEncoder.load(tmp_path / "encoder.safetensors")
-    assert (loaded.card, loaded.config, loaded.mean, loaded.std) == (model.card, model.config, model.mean, model.std)
+    assert (loaded.card, loaded.preparation, loaded.network.config) == (
+        model.card,
+        model.preparation,
+        model.network.config,
+    )
     np.testing.assert_array_equal(loaded.encode(IMAGES), model.encode(IMAGES))
 
 

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
-import torch
+from PIL import Image
 
+from mrl.encoders.pixels import Fit
 from mrl.training.augment import Augment, draws, order
 
-IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (6, 9, 7, 3), dtype=np.uint8))
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, 9, 7, 3), dtype=np.uint8)
+FIT = Fit((9, 7), 3)
 
 
 def slow_twin(image, down, right, mirrored):
@@ -19,10 +21,10 @@ def slow_twin(image, down, right, mirrored):
 
 
 def test_shifts_and_mirror_images_are_what_a_loop_over_pixels_makes():
-    augment = Augment((2, 1), flip=True)
+    augment = Augment(FIT, (2, 1), flip=True)
     numbers = draws(0, 1, np.arange(6), 3)
-    got = augment(IMAGES, numbers).numpy()
-    for image, result, (a, b, c) in zip(IMAGES.numpy(), got, numbers, strict=True):
+    got = augment(IMAGES, numbers)
+    for image, result, (a, b, c) in zip(IMAGES, got, numbers, strict=True):
         np.testing.assert_array_equal(result, slow_twin(image, int(a * 5) - 2, int(b * 3) - 1, c < 0.5))
 
 
@@ -48,19 +50,61 @@ def test_every_epoch_has_an_order_of_its_own():
     assert order(0, 1, 50).tolist() != order(0, 2, 50).tolist()
 
 
+COLOUR, GREY = Fit((64, 48), 3), Fit((64, 48), 1)
+
+
 @pytest.mark.parametrize(
-    ("how", "channels", "want"),
+    ("how", "fit", "want"),
     [
-        ("auto", 1, Augment((8, 6), False)),
-        ("auto", 3, Augment((8, 6), True)),
-        ("shift", 3, Augment((8, 6), False)),
-        ("shift-flip", 1, Augment((8, 6), True)),
-        ("none", 3, Augment((0, 0), False)),
+        ("auto", GREY, Augment(GREY, (8, 6), False)),
+        ("auto", COLOUR, Augment(COLOUR, (8, 6), True)),
+        ("shift", COLOUR, Augment(COLOUR, (8, 6), False)),
+        ("shift-flip", GREY, Augment(GREY, (8, 6), True)),
+        ("crop", COLOUR, Augment(COLOUR, least=0.3)),
+        ("crop-flip", GREY, Augment(GREY, flip=True, least=0.3)),
+        ("none", COLOUR, Augment(COLOUR)),
     ],
 )
-def test_what_the_names_mean(how, channels, want):
-    assert Augment.choose(how, (64, 48), channels) == want
+def test_what_the_names_mean(how, fit, want):
+    assert Augment.choose(how, fit, 0.3) == want
 
 
 def test_none_changes_nothing():
-    assert Augment.choose("none", (9, 7), 3)(IMAGES, draws(0, 1, np.arange(6), 3)) is IMAGES
+    assert Augment.choose("none", FIT, 0.3)(IMAGES, draws(0, 1, np.arange(6), 3)) is IMAGES
+
+
+def ramps(height=40, width=60):
+    """A picture whose red says the column and whose green says the row."""
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[..., 0], picture[..., 1] = np.arange(width) * 4, np.arange(height)[:, None] * 4
+    return Image.fromarray(picture)
+
+
+def test_a_crop_shows_a_part_of_the_wanted_area_and_shape():
+    fit = Fit((32, 32), 3)
+    numbers = draws(0, 1, np.arange(300), 5)
+    for image in Augment(fit, least=0.25).cropped([ramps()] * 300, numbers):
+        spans = [np.ptp(image[..., channel].astype(float)) / 4 * 33 / 32 for channel in (0, 1)]
+        area, shape = spans[0] * spans[1] / (40 * 60), spans[0] / spans[1]
+        assert 0.2 < area < 1.05
+        assert 0.65 < shape < 1.55
+
+
+def test_a_crop_of_everything_is_the_picture_itself():
+    square = ramps(40, 40)
+    nothing_random = np.array([[1.0, 0.5, 0.3, 0.3, 0.9]])
+    whole = Augment(Fit((20, 20), 3), flip=True, least=1.0).cropped([square], nothing_random)[0]
+    np.testing.assert_array_equal(whole, np.asarray(square.resize((20, 20), Image.Resampling.BILINEAR)))
+    mirrored = Augment(Fit((20, 20), 3), flip=True, least=1.0).cropped([square], nothing_random * [1, 1, 1, 1, 0])[0]
+    np.testing.assert_array_equal(mirrored, whole[:, ::-1])
+
+
+def test_a_crop_of_a_turned_photo_lies_within_it(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    ramps(20, 60).save(tmp_path / "turned.png", exif=exif)
+    numbers = draws(0, 1, np.arange(20), 5)
+    pictures = [Image.open(tmp_path / "turned.png")] * 20
+    upright = [ramps(20, 60).transpose(Image.Transpose.ROTATE_270)] * 20
+    augment = Augment(Fit((16, 16), 3), least=0.1)
+    np.testing.assert_array_equal(augment.cropped(pictures, numbers), augment.cropped(upright, numbers))

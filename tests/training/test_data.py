@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -5,8 +6,8 @@ import pytest
 from PIL import Image
 
 from mrl.errors import InputError, StorageError
-from mrl.training import Opening, from_arrays, open_data
-from mrl.training.data import LazyImages
+from mrl.training import Opening, Rows, from_arrays, open_data
+from mrl.training.decoding import LazyImages
 from training.pictures import folder, stripes
 
 
@@ -44,20 +45,57 @@ def test_what_does_not_fit_is_decoded_when_asked_for(tmp_path):
         assert la == lb
 
 
-@pytest.mark.parametrize("memory", [100, 1 << 20])
-def test_a_corrupt_image_is_named_or_skipped_and_counted(tmp_path, memory):
+@pytest.fixture
+def corrupt(tmp_path):
     folder(tmp_path, {"a": 2, "b": 2})
     whole = (tmp_path / "a" / "1.png").read_bytes()
     (tmp_path / "a" / "1.png").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(
-        InputError, match=r"cannot decode .*a/1\.png: .*; remove it, or skip such files with skip_corrupt"
-    ):
-        open_data(tmp_path, Opening(memory=memory))
-    data = open_data(tmp_path, Opening(skip_corrupt=True, memory=memory))
+    return tmp_path
+
+
+@pytest.mark.parametrize("memory", [100, 1 << 20])
+def test_a_corrupt_image_is_skipped_and_counted(corrupt, memory):
+    data = open_data(corrupt, Opening(skip_corrupt=True, memory=memory))
     assert data.skipped == ("a/1.png",)
     assert data.ids.tolist() == ["a/0.png", "b/0.png", "b/1.png"]
     assert data.labels.tolist() == [0, 1, 1]
-    assert (data[1][0][..., 0] == np.asarray(Image.open(tmp_path / "b" / "0.png"))).all()
+    assert (data[1][0][..., 0] == np.asarray(Image.open(corrupt / "b" / "0.png"))).all()
+    assert (np.asarray(data.pictures([1])[0]) == data[1][0][..., 0]).all()
+
+
+def test_a_corrupt_image_is_named_when_it_is_met(corrupt):
+    said = r"cannot decode .*a/1\.png: .*; remove it, or skip such files with skip_corrupt"
+    with pytest.raises(InputError, match=said):
+        open_data(corrupt)
+    data = open_data(corrupt, Opening((8, 8), 1, memory=0))
+    assert data[2][0].shape == (8, 8, 1)
+    for meet in (data.__getitem__, lambda i: data.pictures([i])):
+        with pytest.raises(InputError, match=said):
+            meet(1)
+
+
+@pytest.mark.parametrize("memory", [0, 1 << 20])
+def test_pictures_are_the_originals(tmp_path, memory):
+    folder(tmp_path, {"a": 2, "b": 1}, size=(100, 50), mode="RGB")
+    data = open_data(tmp_path, Opening((8, 8), memory=memory))
+    original = data.part(np.array([2, 0])).pictures([0])[0]
+    assert (np.asarray(original) == np.asarray(Image.open(tmp_path / "b" / "0.png"))).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_of_an_array_are_its_images(channels):
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 6, channels), dtype=np.uint8)
+    for image, picture in zip(images[[2, 1]], from_arrays(images, [0, 1, 0]).pictures([2, 1]), strict=True):
+        assert (np.asarray(picture).reshape(image.shape) == image).all()
+
+
+@pytest.mark.parametrize("memory", [0, 1 << 20])
+def test_several_threads_read_the_same(tmp_path, memory):
+    data = open_data(folder(tmp_path, {"a": 20, "b": 20}), Opening(memory=memory))
+    want = data.images[np.arange(40)]
+    with ThreadPoolExecutor(4) as pool:
+        for i, image in enumerate(pool.map(lambda i: data[i][0], range(40))):
+            assert (image == want[i]).all()
 
 
 def test_a_class_of_corrupt_images_only_is_named(tmp_path):
@@ -104,7 +142,7 @@ def test_hidden_files_and_deeper_folders(tmp_path):
 
 
 def test_nothing_there(tmp_path):
-    with pytest.raises(StorageError, match=r"nothing is there; give a folder of class folders, or a \.npz file"):
+    with pytest.raises(StorageError, match=r"nothing is there; give a folder of class folders, a table of pict"):
         open_data(tmp_path / "absent")
 
 
@@ -163,3 +201,8 @@ def test_labels_are_mapped_by_name_and_unknown_classes_come_after():
     assert mapped.unknown == ("eel",)
     assert [mapped.classes[i] for i in mapped.labels] == [data.classes[i] for i in data.labels]
     assert replace(data, labels=None).named(("ant",)).labels is None
+
+
+def test_what_is_no_table_is_no_stream(tmp_path):
+    with pytest.raises(InputError, match="is no table and cannot be a stream"):
+        open_data(folder(tmp_path, {"a": 1, "b": 1}), Opening(rows=Rows(stream=True)))

@@ -31,11 +31,11 @@ def test_a_run_says_what_it_is(trained):
 
 
 def test_only_the_newest_epoch_is_kept(trained):
-    names = {"encoder-0002.safetensors", "head-0002.safetensors", MANIFEST, LOG}
+    names = {"encoder-00000006.safetensors", "head-00000006.safetensors", MANIFEST, LOG}
     assert {path.name for path in trained.path.iterdir()} == names
 
 
-@pytest.mark.parametrize("name", ["encoder-0002.safetensors", "head-0002.safetensors", MANIFEST])
+@pytest.mark.parametrize("name", ["encoder-00000006.safetensors", "head-00000006.safetensors", MANIFEST])
 def test_every_flipped_byte_is_found_and_its_file_named(trained, tmp_path, name):
     target = copied(trained, tmp_path / "run")
     whole = (target / name).read_bytes()
@@ -50,8 +50,8 @@ def test_every_flipped_byte_is_found_and_its_file_named(trained, tmp_path, name)
 
 def test_a_missing_file_is_named(trained, tmp_path):
     target = copied(trained, tmp_path / "run")
-    (target / "head-0002.safetensors").unlink()
-    with pytest.raises(DamagedError, match=r"head-0002\.safetensors is missing"):
+    (target / "head-00000006.safetensors").unlink()
+    with pytest.raises(DamagedError, match=r"head-00000006\.safetensors is missing"):
         _ = Run.open(target).head
 
 

@@ -2,9 +2,11 @@ import json
 
 import pytest
 
+from mrl.encoders.spec import EncoderSpec
 from mrl.errors import InputError, NestingError
 from mrl.nesting import Nesting
 from mrl.training import TrainSpec
+from mrl.training.spec import Checkpoints
 
 DIMS = Nesting((8, 16))
 
@@ -14,7 +16,14 @@ def test_the_width_is_the_widest_dim_unless_given():
     assert TrainSpec(DIMS, width=20).width == 20
 
 
-@pytest.mark.parametrize("spec", [TrainSpec(DIMS), TrainSpec(DIMS, "mrl-e", level_weights=(2, 1), clip=1.0, width=32)])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        TrainSpec(DIMS),
+        TrainSpec(DIMS, "mrl-e", level_weights=(2, 1), clip=1.0, width=32),
+        TrainSpec(DIMS, encoder=EncoderSpec("some/model", tune="last"), checkpoints=Checkpoints(every_minutes=2.5)),
+    ],
+)
 def test_a_spec_round_trips_through_json(spec):
     assert TrainSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
 
@@ -35,6 +44,14 @@ def test_a_spec_round_trips_through_json(spec):
         ({"warmup": 1.5}, "warmup must be ≥ 0 and ≤ 1, got 1.5"),
         ({"clip": 0.0}, "clip must be > 0"),
         ({"seed": -1}, "seed must be ≥ 0"),
+        ({"accumulate": 0}, "accumulate must be ≥ 1"),
+        ({"accumulate": 9, "batch_size": 8}, "a batch of 8 images has no 9 parts"),
+        ({"optimizer": "lion"}, "unknown optimizer 'lion'; known are adamw, sgd, adafactor"),
+        ({"schedule": "steps"}, "unknown schedule 'steps'; known are cosine, one-cycle, linear, constant"),
+        ({"momentum": 1.0}, "momentum must be ≥ 0 and < 1"),
+        ({"smallest_crop": 0.0}, "smallest_crop must be > 0"),
+        ({"window": 0}, "window must be ≥ 1"),
+        ({"checkpoints": Checkpoints(select_dim=9)}, "select_dim must be one of the trained dims 8,16, got 9"),
         ({"level_weights": (1.0,)}, "level_weights must be 2 finite numbers"),
         ({"level_weights": (1.0, -1.0)}, "level_weights must be 2 finite numbers"),
     ],
@@ -42,6 +59,24 @@ def test_a_spec_round_trips_through_json(spec):
 def test_what_is_refused(settings, rule):
     with pytest.raises(InputError, match=rule):
         TrainSpec(DIMS, **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [
+        ({"every_steps": 0}, "every_steps must be ≥ 1"),
+        ({"every_minutes": 0.0}, "every_minutes must be > 0"),
+        ({"keep": 0}, "keep must be ≥ 1"),
+        ({"patience": 0}, "patience must be ≥ 1"),
+    ],
+)
+def test_what_checkpoints_refuse(settings, rule):
+    with pytest.raises(InputError, match=rule):
+        Checkpoints(**settings)
+
+
+def test_a_network_with_a_width_of_its_own_keeps_it():
+    assert TrainSpec(DIMS, encoder=EncoderSpec("some/model")).width is None
 
 
 def test_dims_must_nest_and_fit_the_width():
@@ -59,5 +94,10 @@ def test_a_fixed_feature_model_has_one_dim():
 
 
 def test_unknown_settings_are_refused():
-    with pytest.raises(InputError, match="unknown training settings momentum"):
-        TrainSpec.from_json({"nesting": "8,16", "momentum": 0.9})
+    for document, rule in (
+        ({"dropout": 0.9}, "unknown training settings dropout"),
+        ({"encoder": {"depth": 9}}, "unknown encoder settings depth"),
+        ({"checkpoints": {"often": 1}}, "unknown checkpoint settings often"),
+    ):
+        with pytest.raises(InputError, match=rule):
+            TrainSpec.from_json({"nesting": "8,16", **document})

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from mrl.errors import InputError
-from mrl.training import from_arrays
+from mrl.training import Opening, from_arrays, open_data
 from mrl.training.split import held_out
+from training.pictures import folder
 
 
 def data(labels):
@@ -43,3 +45,9 @@ def test_refusals():
         held_out(data(np.array([0, 1, 2])))
     with pytest.raises(InputError, match="without labels"):
         held_out(from_arrays(np.zeros((3, 8, 8), np.uint8), None))
+
+
+def test_the_originals_go_with_their_images(tmp_path):
+    for part in held_out(open_data(folder(tmp_path, {"a": 5, "b": 5}), Opening((4, 4))), 0.4):
+        for i, name in enumerate(part.ids):
+            assert (np.asarray(part.pictures([i])[0]) == np.asarray(Image.open(tmp_path / name))).all()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mrl.errors import MissingError
+from mrl.errors import InputError, MissingError
 
 if TYPE_CHECKING:
     from mrl.evaluation import Row
@@ -113,9 +113,11 @@ def _digits() -> ImageData:
 
 
 def _own(path: Path) -> ImageData:
-    from mrl.cli.train import tell
-    from mrl.training import open_data
+    from mrl.cli.data import tell
+    from mrl.training import ImageData, open_data
 
     data = open_data(path)
     tell(path, data)
+    if not isinstance(data, ImageData):
+        raise InputError(f"{path} is a stream, of which nothing can be held out; give a folder of images")
     return data

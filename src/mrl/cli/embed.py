@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from mrl.cli.data import DATA, read, tell_unknown
+
+if TYPE_CHECKING:
+    from mrl.training import ImageData, Stream
 
 
 def embed(
     run: Annotated[Path, typer.Argument(help="A folder that `mrl train` wrote.")],
-    data: Annotated[Path, typer.Argument(help="A folder of images (in class folders, for labels), or an .npz file.")],
-    out: Annotated[Path, typer.Option(help="The table's folder; it must not exist yet.")],
+    data: Annotated[str, typer.Argument(help=f"{DATA}. Labels are not needed.")],
+    out: Annotated[Path, typer.Option(help="The table's folder; it must not exist yet, but with --resume or --add.")],
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the interrupted table at --out, from its last block.")
+    ] = False,
+    add: Annotated[
+        bool, typer.Option("--add", help="Embed only images whose ids the table at --out does not have yet.")
+    ] = False,
     skip_corrupt: Annotated[bool, typer.Option(help="Leave files out that cannot be decoded, and count them.")] = False,
-    batch_size: Annotated[int, typer.Option(help="Images at once.")] = 256,
+    batch_size: Annotated[int, typer.Option(help="Images at once; keep it when resuming, for the same bytes.")] = 256,
 ) -> None:
     """Write the raw vectors of images, with ids and labels, as a table; prints its path."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from mrl.cli.train import tell
-    from mrl.disk import absent
-    from mrl.training import Opening, Run, open_data
+    from mrl.training import Opening, Run
     from mrl.training import embed as embed_data
+    from mrl.training.embedding import check_out
 
-    absent(out)
+    before = check_out(out, resume=resume, add=add)
     trained = Run.open(run)
-    how = Opening.like(trained.encoder.fit, skip_corrupt=skip_corrupt, labelled=False)
-    images = open_data(data, how)
+    images = read(data, Opening.like(trained.encoder.fit, skip_corrupt=skip_corrupt, labelled=False))
     images = images.named(trained.classes)
-    tell(data, images)
+    tell_unknown(images)
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("embedding", total=len(images))
-        table = embed_data(trained, images, out, batch_size=batch_size, each=lambda n: progress.advance(task, n))
+        task = progress.add_task("embedding", total=_total(images))
+        each = partial(progress.advance, task)
+        table = embed_data(trained, images, out, batch_size=batch_size, resume=resume, add=add, each=each)
+        seen = int(progress.tasks[task].completed)
+    new = table.rows - before
+    typer.echo(f"embedded {new} images, {seen - new} were there already; {out} has {table.rows} rows", err=True)
     typer.echo(table.path)
+
+
+def _total(images: ImageData | Stream) -> int | None:
+    """How many images the progress bar is of; None for a stream."""
+    from mrl.training import ImageData
+
+    return len(images) if isinstance(images, ImageData) else None

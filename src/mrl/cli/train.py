@@ -1,105 +1,134 @@
-"""`mrl train`: a nested image encoder from a folder of images."""
+"""`mrl train`: a nested image encoder from labelled images."""
 
 from __future__ import annotations
 
-import re
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from mrl.cli.data import COLUMNS, DATA, parse_size, read, rows, tell_unknown
+from mrl.cli.settings import Chosen, numbers, settings
+from mrl.encoders.spec import EncoderSpec
 from mrl.errors import InputError
+from mrl.nesting import Nesting
+from mrl.training.opening import MEMORY, Opening, Origin, Rows
+from mrl.training.spec import Checkpoints, TrainSpec
 
 if TYPE_CHECKING:
-    from mrl.training import ImageData
+    from mrl.training import ImageData, Run, Stream
+
+DIMS = "8..64"
 
 
+@settings((TrainSpec, {}), (EncoderSpec, {}), (Checkpoints, {}), (Rows, COLUMNS))
 def train(
-    data: Annotated[Path, typer.Argument(help="A folder with one sub-folder of images a class, or an .npz file.")],
-    out: Annotated[Path, typer.Option(help="The run's folder; it must not exist yet.")],
-    validate: Annotated[Path | None, typer.Option(help="Data of the same kind, measured after each epoch.")] = None,
-    head: Annotated[str, typer.Option(help="mrl: a classifier a dim; mrl-e: one for all; ff: a single dim.")] = "mrl",
-    dims: Annotated[str, typer.Option(help="The dims to train, as 8,16,32 or as the ladder 8..64.")] = "8..64",
-    width: Annotated[int | None, typer.Option(help="Dims of the vectors.", show_default="the widest dim")] = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the data.")] = 12,
-    batch_size: Annotated[int, typer.Option(help="Images a step.")] = 128,
-    lr: Annotated[float, typer.Option(help="Peak of the learning rate.")] = 0.003,
-    label_smoothing: Annotated[float, typer.Option(help="Share of each target spread over all classes.")] = 0.0,
-    level_weights: Annotated[
-        str | None, typer.Option(help="Weight of each dim's loss, as 2,1,1,1.", show_default="1 each")
-    ] = None,
-    clip: Annotated[float | None, typer.Option(help="Largest length of a gradient.", show_default="none")] = None,
-    augment: Annotated[str, typer.Option(help="auto, shift, shift-flip or none.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32 or bf16.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Decides weights, order and augmentation.")] = 0,
+    out: Annotated[Path, typer.Option(help="The run's folder; it must not exist yet, but with --resume.")],
+    data: Annotated[str | None, typer.Argument(help=f"{DATA}. With --resume, that of the run.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the interrupted run at --out: its settings, and its weights.")
+    ] = False,
+    validate: Annotated[str | None, typer.Option(help="Data of the same kind, measured after each epoch.")] = None,
+    dims: Annotated[str | None, typer.Option(help="As 8,16,32, or a ladder.", show_default=DIMS)] = None,
     size: Annotated[
-        str | None, typer.Option(help="Height x width, as 64x48.", show_default="the pictures' own, at most 64")
+        str | None, typer.Option(help="Height x width, as 64x48.", show_default="the network's; the pictures', to 64")
     ] = None,
     skip_corrupt: Annotated[bool, typer.Option(help="Leave files out that cannot be decoded, and count them.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(help="Threads that load images.", show_default="cores; none for images in memory")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="As cpu or cuda:1.", show_default="a GPU if there is one")] = None,
+    *,
+    chosen: Chosen,
 ) -> None:
     """Train an encoder whose prefixes are embeddings too; prints the run's path."""
     from mrl.disk import absent
-    from mrl.training import Opening, TrainSpec, open_data
+    from mrl.training import Run
     from mrl.training import train as train_run
 
-    spec = TrainSpec.from_json(
-        {
-            "nesting": dims,
-            "head": head,
-            "width": width,
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "lr": lr,
-            "label_smoothing": label_smoothing,
-            "level_weights": parse_weights(level_weights),
-            "clip": clip,
-            "augment": augment,
-            "precision": precision,
-            "seed": seed,
-        }
-    )
-    absent(out)
-    images = open_data(data, Opening(size=parse_size(size), skip_corrupt=skip_corrupt))
-    tell(data, images)
-    held_out = None
-    if validate is not None:
-        height, columns, channels = images.shape
-        same = Opening((height, columns), channels, skip_corrupt)
-        held_out = open_data(validate, same).named(images.classes)
-        tell(validate, held_out)
-    run = train_run(spec, images, out, validation=held_out)
-    typer.echo(run.path)
+    if resume:
+        _only_what_moves(chosen, dims, size)
+        run = Run.open(out)
+        spec, sources = run.spec, _recorded(run, data, validate)
+    else:
+        absent(out)
+        spec = _spec(chosen, dims)
+        sources = _asked(spec, data, validate, Asked(parse_size(size), skip_corrupt, rows(chosen)))
+    images, held_out = _read(*sources)
+    done = train_run(spec, images, out, validation=held_out, resume=resume, device=device, workers=workers)
+    typer.echo(done.path)
 
 
-def parse_weights(text: str | None) -> tuple[float, ...] | None:
-    """`2,1,0.5` as (2.0, 1.0, 0.5)."""
-    try:
-        return None if text is None else tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise InputError(f"cannot read level weights from {text!r}; write one number per dim, as 2,1,1,1") from None
+class Asked(NamedTuple):
+    """What was said about the pictures."""
+
+    size: tuple[int, int] | None
+    skip_corrupt: bool
+    rows: Rows
 
 
-def parse_size(text: str | None) -> tuple[int, int] | None:
-    """`64x48` as (64, 48): height, then width."""
-    if text is None:
-        return None
-    found = re.fullmatch(r"(\d+) ?x ?(\d+)", text.strip())
-    if not found:
-        raise InputError(f"cannot read a size from {text!r}; write height x width, as 64x48")
-    height, width = int(found[1]), int(found[2])
-    if not 4 <= min(height, width) <= max(height, width) <= 512:
-        raise InputError(f"images are trained at 4 to 512 pixels a side, got {text}; this network is for small ones")
-    return height, width
+Source = tuple[str, Opening]
 
 
-def tell(path: Path, data: ImageData) -> None:
-    """Say on stderr what was read, and what was left out or is unknown to the run."""
-    typer.echo(f"{path}: {len(data)} images, {len(data.classes)} classes, {' x '.join(map(str, data.shape))}", err=True)
-    if data.skipped:
-        typer.echo(f"skipped {len(data.skipped)} files that cannot be decoded: {_some(data.skipped)}", err=True)
-    if data.unknown:
-        typer.echo(f"{len(data.unknown)} classes that the run does not know: {_some(data.unknown)}", err=True)
+def _spec(chosen: Chosen, dims: str | None) -> TrainSpec:
+    values = chosen.of(TrainSpec)
+    values["level_weights"] = numbers(values["level_weights"], "level weights")
+    encoder, checkpoints = EncoderSpec(**chosen.of(EncoderSpec)), Checkpoints(**chosen.of(Checkpoints))
+    return TrainSpec(Nesting.parse(dims or DIMS), encoder=encoder, checkpoints=checkpoints, **values)
 
 
-def _some(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+def _asked(spec: TrainSpec, data: str | None, validate: str | None, asked: Asked) -> tuple[Source, Source | None]:
+    """Where the data lie and how they are opened: as the network wants its pictures, if it has a wish."""
+    from mrl.encoders.making import wanted_preparation
+
+    if data is None:
+        raise InputError("say which images to train on, as in mrl train photos/train --out run")
+    wanted = wanted_preparation(spec.encoder)
+    if wanted is not None and asked.size not in (None, wanted.fit.size):
+        raise InputError(
+            f"{spec.encoder.network} takes images of {wanted.fit.size}, got --size {asked.size}; leave it out"
+        )
+    # Random crops are cut from the pictures as they are on disk, not from what is held of them in memory.
+    memory = 0 if spec.augment.startswith("crop") else MEMORY
+    if wanted is None:
+        how = Opening(asked.size, skip_corrupt=asked.skip_corrupt, memory=memory, rows=asked.rows)
+    else:
+        how = Opening.like(wanted.fit, skip_corrupt=asked.skip_corrupt, memory=memory, rows=asked.rows)
+    later = replace(how, rows=replace(asked.rows, stream=False, count=None))
+    return (data, how), None if validate is None else (validate, later)
+
+
+def _recorded(run: Run, data: str | None, validate: str | None) -> tuple[Source, Source | None]:
+    """Where the run's data lie, or where they lie now."""
+    known = run.manifest["data"]
+    if known["origin"] is None:
+        raise InputError(f"{run.path} does not say where its data came from; resume it from Python, with the data")
+    if known["validation"] is None and validate is not None:
+        raise InputError(f"{run.path} was started without validation data; leave --validate out")
+    origin = Origin.from_json(known["origin"])
+    source = (data or origin.source, origin.how)
+    if known["validation"] is None:
+        return source, None
+    held_out = Origin.from_json(known["validation"])
+    return source, (validate or held_out.source, held_out.how)
+
+
+def _only_what_moves(chosen: Chosen, dims: str | None, size: str | None) -> None:
+    """Raise InputError for an option that a run keeps from its start."""
+    given = {*chosen.given, *(["dims"] if dims else []), *(["size"] if size else [])}
+    if given:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(given))
+        raise InputError(f"a resumed run keeps its settings, got {names}; leave them out, or train anew elsewhere")
+
+
+def _read(source: Source, held_out: Source | None) -> tuple[ImageData | Stream, ImageData | None]:
+    """Both parts of the data, the second with the first one's classes and, where it was not said, its size."""
+    images = read(*source)
+    if held_out is None:
+        return images, None
+    height, width, channels = images.shape
+    where, how = held_out
+    validation = read(where, replace(how, size=(height, width), channels=channels)).named(images.classes)
+    tell_unknown(validation)
+    return images, validation

@@ -1,6 +1,30 @@
-"""Encoders: what turns images into nested vectors."""
+"""Encoders: what turns images into nested vectors.
 
-from mrl.encoders.image import ImageEncoder, load
-from mrl.encoders.residual import ResidualConfig, ResidualNetwork
+The names below are imported when they are asked for, so that the settings beside them come without torch.
+"""
 
-__all__ = ["ImageEncoder", "ResidualConfig", "ResidualNetwork", "load"]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mrl.encoders.image import ImageEncoder, load
+    from mrl.encoders.residual import ResidualConfig, ResidualNetwork
+    from mrl.encoders.spec import EncoderSpec
+
+__all__ = ["EncoderSpec", "ImageEncoder", "ResidualConfig", "ResidualNetwork", "load"]
+
+_PLACES = {
+    "EncoderSpec": "spec",
+    "ImageEncoder": "image",
+    "ResidualConfig": "residual",
+    "ResidualNetwork": "residual",
+    "load": "image",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from mrl.card import Card
 from mrl.disk import Folder, read_tensors, sealed_tensors
+from mrl.encoders.dry import evaluating
+from mrl.encoders.module import ModuleNetwork
 from mrl.encoders.networks import Network, restored
 from mrl.encoders.pixels import Fit, Images, Pixels, listed, stacked
 from mrl.encoders.preparation import Preparation
@@ -82,14 +84,8 @@ class ImageEncoder:
 
     def vectors(self, pixels: Pixels) -> Tensor:
         """uint8 (n, H, W, C) of the trained size -> raw vectors (n, width) on the network's device, in float32."""
-        training = self.module.training
-        self.module.eval()
-        try:
-            with torch.no_grad():
-                vectors = self.network(self.normalised(torch.from_numpy(np.ascontiguousarray(pixels)))).float()
-        finally:
-            self.module.train(training)
-        return vectors
+        with evaluating(self.module), torch.no_grad():
+            return self.network(self.normalised(torch.from_numpy(np.ascontiguousarray(pixels)))).float()
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """uint8 (n, H, W, C) -> (n, C, H, W) as the network wants it, on its device and in its number format."""
@@ -106,19 +102,52 @@ class ImageEncoder:
         return sealed_tensors(self._weights(), about, KIND)
 
     @classmethod
-    def load(cls, path: str | Path) -> ImageEncoder:
-        """Read one encoder file. DamagedError if a byte changed."""
+    def load(cls, path: str | Path, network: nn.Module | None = None) -> ImageEncoder:
+        """Read one encoder file. network: your own module, where it was trained with one; it gets the saved weights.
+
+        DamagedError if a byte changed, InputError if the module is missing or another.
+        """
         tensors, about = read_tensors(Path(path), KIND)
-        network = restored(about["network"])
-        counters = {name: t for name, t in network.state_dict().items() if not t.is_floating_point()}
-        network.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()} | counters)
-        network.eval()
-        return cls(cast(Network, network), Card.from_json(about["card"]), Preparation.from_json(about["preparation"]))
+        preparation = Preparation.from_json(about["preparation"])
+        made = _network(about["network"], network, preparation.fit)
+        _fill(made, tensors)
+        made.eval()
+        return cls(cast(Network, made), Card.from_json(about["card"]), preparation)
 
     def _weights(self) -> dict[str, npt.NDArray[Any]]:
         """All that the vectors depend on; the norms' step counters are not among it."""
-        state = self.module.state_dict()
-        return {name: t.detach().cpu().contiguous().numpy() for name, t in state.items() if t.is_floating_point()}
+        return {name: _array(name, t) for name, t in self.module.state_dict().items() if not _counts(name)}
+
+
+def _network(document: Mapping[str, Any], module: nn.Module | None, fit: Fit) -> nn.Module:
+    if module is None:
+        return restored(document)
+    if document["kind"] != "module":
+        raise InputError(f"this file describes its own {document['kind']} network; leave network= out")
+    return ModuleNetwork(module, fit, document["width"])
+
+
+def _fill(network: nn.Module, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
+    counters = {name: t for name, t in network.state_dict().items() if _counts(name)}
+    if any(array.dtype == np.float64 for array in tensors.values()):
+        network.double()  # else what is loaded would be rounded
+    try:
+        network.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()} | counters)
+    except RuntimeError as error:
+        line = " ".join(str(error).splitlines()[1:2]).strip()
+        raise InputError(f"the saved weights are another network's: {line}; give the one that was trained") from error
+
+
+def _counts(name: str) -> bool:
+    """Whether a tensor only counts the batches that a norm has seen."""
+    return name.endswith("num_batches_tracked")
+
+
+def _array(name: str, tensor: Tensor) -> npt.NDArray[Any]:
+    if tensor.dtype in (torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2):
+        raise InputError(f"{name} is {tensor.dtype}, which no array can hold; keep the weights as float32: .float()")
+    array: npt.NDArray[Any] = tensor.detach().cpu().contiguous().numpy()
+    return array
 
 
 def fingerprint(weights: Mapping[str, npt.NDArray[Any]]) -> str:
@@ -131,10 +160,10 @@ def fingerprint(weights: Mapping[str, npt.NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
-def load(run: str | Path) -> ImageEncoder:
-    """The newest encoder of a run folder, its bytes compared with their checksums.
+def load(run: str | Path, network: nn.Module | None = None) -> ImageEncoder:
+    """The newest encoder of a run folder, its bytes compared with their checksums. network: as of ImageEncoder.load.
 
     StorageError if nothing was committed there, DamagedError naming the file whose bytes changed.
     """
     folder = Folder.open(Path(run), RUN_KIND)
-    return ImageEncoder.load(folder.verified(folder.manifest["encoder"]))
+    return ImageEncoder.load(folder.verified(folder.manifest["encoder"]), network)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from mrl.encoders.dry import Shape
 from mrl.encoders.residual import ResidualConfig, ResidualNetwork
 from mrl.errors import InputError
 
@@ -14,11 +15,14 @@ from mrl.errors import InputError
 class Network(Protocol):
     """An nn.Module from normalised images (n, C, H, W) to raw float32 vectors (n, width).
 
-    width: dims of a vector. macs: multiply-adds for one image, about.
+    width: dims of a vector. shape: (C, H, W) of one image. macs: multiply-adds for it, about.
     """
 
     @property
     def width(self) -> int: ...
+
+    @property
+    def shape(self) -> Shape: ...
 
     @property
     def macs(self) -> int: ...
@@ -41,4 +45,12 @@ def restored(document: Mapping[str, Any]) -> nn.Module:
     kind = about.pop("kind", None)
     if kind == "residual":
         return ResidualNetwork(ResidualConfig.from_json(about))
+    if kind == "transformers":
+        from mrl.encoders.vision import VisionConfig, VisionNetwork
+
+        return VisionNetwork(VisionConfig.from_json(about))
+    if kind == "module":
+        raise InputError(
+            f"this file has the weights of a {about.get('class')}, and no code; hand the module over with network="
+        )
     raise InputError(f"unknown kind of network {kind!r}; install a newer mrl")

@@ -2,72 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from mrl.encoders.fit import Box as Box
+from mrl.encoders.fit import Fit as Fit
+from mrl.encoders.fit import Resample as Resample
 from mrl.errors import InputError, StorageError
 
 Pixels = npt.NDArray[np.uint8]
 Images = npt.NDArray[np.uint8] | Sequence[Any]  # (n, H, W[, C]), or pictures: PIL images, paths, (H, W[, C]) arrays
 
-Resample = Literal["bilinear", "bicubic"]
-Box = tuple[float, float, float, float]  # left, top, right, bottom, in a picture's own pixels
-
 _WHITE = (255, 255, 255, 255)
 _SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # what Pillow calls greys up to 65,535
-
-
-@dataclass(frozen=True)
-class Fit:
-    """How a picture of any size becomes pixels.
-
-    size: (H, W). channels: 1 grey, 3 colour. crop: None stretches the whole picture; else the centre is cut out, `crop`
-    of the largest window that has the shape of `size` (224 of 256: 0.875). resample: how pixels are interpolated.
-    """
-
-    size: tuple[int, int]
-    channels: int
-    crop: float | None = None
-    resample: Resample = "bilinear"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "size", tuple(self.size))
-        if len(self.size) != 2 or min(self.size) < 1:
-            raise InputError(f"a size is (height, width) in pixels, got {self.size}; give two positive numbers")
-        if self.channels not in (1, 3):
-            raise InputError(f"images have 1 (grey) or 3 (colour) channels, got {self.channels}")
-        if self.crop is not None and not 0 < self.crop <= 1:
-            raise InputError(f"crop is the share that is kept, above 0 and at most 1, got {self.crop}")
-        if self.resample not in get_args(Resample):
-            raise InputError(f"unknown resample {self.resample!r}; known are {', '.join(get_args(Resample))}")
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of the result."""
-        return (*self.size, self.channels)
-
-    def box(self, size: tuple[int, int]) -> Box:
-        """The window of a picture of size (H, W) that is shown."""
-        (height, width), (tall, wide) = size, self.size
-        if self.crop is None:
-            return (0.0, 0.0, float(width), float(height))
-        scale = self.crop * min(height / tall, width / wide)
-        down, across = scale * tall, scale * wide
-        return ((width - across) / 2, (height - down) / 2, (width + across) / 2, (height + down) / 2)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Fit:
-        return cls(**document)
 
 
 def read_picture(path: Path) -> Image.Image:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mrl.encoders.dry import Shape
 from mrl.encoders.spec import Norm
 from mrl.errors import InputError
 
@@ -125,6 +126,11 @@ class ResidualNetwork(nn.Module):
     @property
     def width(self) -> int:
         return self.config.width
+
+    @property
+    def shape(self) -> Shape:
+        """(C, H, W) of one image."""
+        return (self.config.channels, *self.config.size)
 
     @property
     def macs(self) -> int:

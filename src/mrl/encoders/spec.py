@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from mrl.errors import InputError
+from mrl.options import check_choices, from_document, option
 
 Norm = Literal["batch", "group"]
 Tune = Literal["all", "last", "head"]
@@ -24,16 +25,14 @@ class EncoderSpec:
     Transformers model's output becomes one vector: `auto` takes what its authors take.
     """
 
-    network: str = "residual"
-    pretrained: bool = True
-    tune: Tune = "all"
-    norm: Norm = "batch"
-    pooling: Pooling = "auto"
+    network: str = option("residual", "residual, or a Transformers model's name, folder or configuration (.json).")
+    pretrained: bool = option(True, "Begin with a model's weights, not only with its shape.")
+    tune: Tune = option("all", "What is trained: all, the last block, or the head alone.")
+    norm: Norm = option("batch", "Of the residual network: batch, or group, which does not mix rows.")
+    pooling: Pooling = option("auto", "How a Transformers model's output becomes a vector: auto, pooler, cls or mean.")
 
     def __post_init__(self) -> None:
-        for name, choices in (("tune", Tune), ("norm", Norm), ("pooling", Pooling)):
-            if getattr(self, name) not in get_args(choices):
-                raise InputError(f"unknown {name} {getattr(self, name)!r}; known are {', '.join(get_args(choices))}")
+        check_choices(self, {"tune": Tune, "norm": Norm, "pooling": Pooling})
         if not self.network:
             raise InputError("network must be `residual` or a Transformers model's name, folder or configuration")
 
@@ -42,6 +41,4 @@ class EncoderSpec:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> EncoderSpec:
-        if unknown := set(document) - {field.name for field in fields(cls)}:
-            raise InputError(f"unknown encoder settings {', '.join(sorted(unknown))}; install a newer mrl")
-        return cls(**document)
+        return from_document(cls, document, "encoder")

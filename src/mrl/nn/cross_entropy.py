@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from mrl.errors import InputError
+from mrl.nesting import Reduction, level_coefficients
 from mrl.nn.heads import Head
-from mrl.nn.loop import NestedLoss, Reduction, level_coefficients
+from mrl.nn.loop import NestedLoss
 from mrl.nn.passes import Gradients, Layers, Plan, Sums, separate, tied
 from mrl.nn.targets import Options, prepare
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from mrl.errors import InputError, NestingError
-from mrl.heads import HeadWeights
+from mrl.heads import HeadWeights, Kind
 from mrl.nesting import Nesting, prefix
-
-Kind = Literal["mrl", "mrl-e", "ff"]
 
 
 class _Head(nn.Module):
@@ -32,12 +32,12 @@ class _Head(nn.Module):
         self.biases = nn.ParameterList(layer.bias for layer in layers if bias)
 
     def export(self, classes: Sequence[str] = ()) -> HeadWeights:
-        """These parameters as plain float32 arrays, with the classes' names."""
+        """These parameters as plain arrays, float32 unless they are float64, with the classes' names."""
         return HeadWeights(
             self.nesting,
             self.tied,
-            tuple(w.detach().float().cpu().numpy().copy() for w in self.weights),
-            tuple(b.detach().float().cpu().numpy().copy() for b in self.biases),
+            tuple(_array(w) for w in self.weights),
+            tuple(_array(b) for b in self.biases),
             tuple(classes),
         )
 
@@ -45,6 +45,7 @@ class _Head(nn.Module):
     def from_weights(cls, saved: HeadWeights) -> MRLHead | MRLEHead:
         """A head with the saved parameters, tied or separate as they are."""
         head = (MRLEHead if saved.tied else MRLHead)(saved.nesting, saved.count, bias=bool(saved.biases))
+        head.to(torch.from_numpy(saved.weights[0]).dtype)
         with torch.no_grad():
             for ours, theirs in zip([*head.weights, *head.biases], [*saved.weights, *saved.biases], strict=True):
                 ours.copy_(torch.from_numpy(theirs))
@@ -52,6 +53,12 @@ class _Head(nn.Module):
 
     def extra_repr(self) -> str:
         return f"dims={self.nesting}, classes={self.classes}, bias={len(self.biases) > 0}"
+
+
+def _array(parameter: Tensor) -> npt.NDArray[np.floating[Any]]:
+    wide = torch.promote_types(parameter.dtype, torch.float32)
+    array: npt.NDArray[np.floating[Any]] = parameter.detach().to(wide).cpu().numpy().copy()
+    return array
 
 
 class MRLHead(_Head):

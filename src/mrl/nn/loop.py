@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from mrl.errors import InputError
-from mrl.nesting import Metric, Nesting, metric_prefix
-
-Reduction = Literal["sum", "mean"]
+from mrl.nesting import Metric, Nesting, Reduction, level_coefficients, metric_prefix
 
 
 class NestedLoss(NamedTuple):
@@ -48,15 +45,3 @@ def nested(
     losses = [loss(*(metric_prefix(view, dim, metric) for view in views)) for dim in nesting.dims]
     total = torch.stack([c * value for c, value in zip(coefficients, losses, strict=True)]).sum()
     return NestedLoss(total, torch.stack([value.detach() for value in losses]))
-
-
-def level_coefficients(
-    nesting: Nesting, weights: Sequence[float] | None, reduction: Reduction = "sum"
-) -> tuple[float, ...]:
-    """The factor of each level in the total: c_m, divided by the number of levels for `mean`."""
-    c = (1.0,) * len(nesting) if weights is None else tuple(float(w) for w in weights)
-    if len(c) != len(nesting) or not all(0 <= w < float("inf") for w in c):
-        raise InputError(f"level_weights must be {len(nesting)} finite numbers ≥ 0, one per dim of {nesting}; got {c}")
-    if reduction not in ("sum", "mean"):
-        raise InputError(f"reduction must be 'sum' or 'mean' over the levels, got {reduction!r}")
-    return c if reduction == "sum" else tuple(w / len(c) for w in c)

@@ -1,9 +1,52 @@
-"""Training nested image encoders."""
+"""Training nested image encoders.
 
-from mrl.training.data import ImageData, Opening, from_arrays, open_data
-from mrl.training.embedding import embed
-from mrl.training.loop import train
-from mrl.training.run import Run
-from mrl.training.spec import TrainSpec
+The names below are imported when they are asked for, so that the settings beside them come without torch.
+"""
 
-__all__ = ["ImageData", "Opening", "Run", "TrainSpec", "embed", "from_arrays", "open_data", "train"]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mrl.training.data import ImageData, from_arrays, open_data
+    from mrl.training.embedding import embed
+    from mrl.training.loop import train
+    from mrl.training.opening import Opening, Rows
+    from mrl.training.run import Run
+    from mrl.training.spec import Checkpoints, TrainSpec
+    from mrl.training.stream import Stream
+
+__all__ = [
+    "Checkpoints",
+    "ImageData",
+    "Opening",
+    "Rows",
+    "Run",
+    "Stream",
+    "TrainSpec",
+    "embed",
+    "from_arrays",
+    "open_data",
+    "train",
+]
+
+_PLACES = {
+    "Checkpoints": "spec",
+    "ImageData": "data",
+    "Opening": "opening",
+    "Rows": "opening",
+    "Run": "run",
+    "Stream": "stream",
+    "TrainSpec": "spec",
+    "embed": "embedding",
+    "from_arrays": "data",
+    "open_data": "data",
+    "train": "loop",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

@@ -1,35 +1,56 @@
-"""Random shifts and mirror images that depend on (seed, epoch, index) alone, whatever the batches and threads."""
+"""Random shifts, crops and mirror images: functions of (seed, epoch, index) alone, whatever the batches and threads."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
+from PIL import Image, ImageOps
 
+from mrl.encoders.pixels import Box, Fit, Pixels, fitted
 from mrl.training.spec import Augmentation
 
 Ids = npt.NDArray[np.int64]
+Draws = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Augment:
-    """shift: largest move in pixels, (down, right); edges are repeated. flip: mirror half of the images."""
+    """How images are varied. fit: what they become, where a random part of the original picture is shown.
 
-    shift: tuple[int, int]
-    flip: bool
+    shift: largest move in pixels, (down, right); edges are repeated. flip: mirror half of the images. least: the
+    smallest share of a picture's area that is shown, or None to show what `fit` shows.
+    """
+
+    fit: Fit
+    shift: tuple[int, int] = (0, 0)
+    flip: bool = False
+    least: float | None = None
 
     @classmethod
-    def choose(cls, how: Augmentation, size: tuple[int, int], channels: int) -> Augment:
-        """What a name means for images of this size: a shift is up to an eighth; `auto` flips colour images only."""
+    def choose(cls, how: Augmentation, fit: Fit, smallest_crop: float) -> Augment:
+        """What a name means for such images: a shift is up to an eighth; `auto` flips colour images only."""
         if how == "none":
-            return cls((0, 0), False)
-        height, width = (max(1, round(side / 8)) for side in size)
-        return cls((height, width), how == "shift-flip" or (how == "auto" and channels == 3))
+            return cls(fit)
+        if how.startswith("crop"):
+            return cls(fit, flip=how == "crop-flip", least=smallest_crop)
+        height, width = (max(1, round(side / 8)) for side in fit.size)
+        return cls(fit, (height, width), how == "shift-flip" or (how == "auto" and fit.channels == 3))
 
-    def __call__(self, images: Tensor, draws: npt.NDArray[np.float64]) -> Tensor:
+    @property
+    def crops(self) -> bool:
+        """Whether the original pictures are needed: then call `cropped`, not the value itself."""
+        return self.least is not None
+
+    @property
+    def count(self) -> int:
+        """Random numbers for one image."""
+        return 5 if self.crops else 3
+
+    def __call__(self, images: Pixels, draws: Draws) -> Pixels:
         """uint8 (n, H, W, C) -> the same shape; draws: (n, 3) numbers from 0 to 1, below 1."""
         if self.shift == (0, 0) and not self.flip:
             return images
@@ -38,11 +59,27 @@ class Augment:
         columns = _moved(width, self.shift[1], draws[:, 1])
         if self.flip:
             columns = np.where(draws[:, 2:3] < 0.5, columns[:, ::-1], columns)
-        image = torch.arange(n)[:, None, None]
-        return images[image, torch.from_numpy(rows)[:, :, None], torch.from_numpy(columns)[:, None, :]]
+        return images[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+    def cropped(self, pictures: Sequence[Image.Image], draws: Draws) -> Pixels:
+        """(n, H, W, C): a random part of each picture, of `least` … 1 of its area and 3:4 … 4:3 (Szegedy et al.,
+        arXiv 1409.4842); a part that would stick out is cut to what fits. draws: (n, 5)."""
+        shown = [fitted(*self._part(picture, row)) for picture, row in zip(pictures, draws, strict=True)]
+        flips = [self.flip and row[4] < 0.5 for row in draws]
+        return np.stack([image[:, ::-1] if flip else image for image, flip in zip(shown, flips, strict=True)])
+
+    def _part(self, picture: Image.Image, draws: Draws) -> tuple[Image.Image, Fit, Box]:
+        """The picture, turned upright, and a window of it."""
+        upright = ImageOps.exif_transpose(picture)
+        least = 1.0 if self.least is None else self.least
+        area = (least + (1 - least) * draws[0]) * upright.width * upright.height
+        shape = (3 / 4) ** (1 - 2 * draws[1])  # log-uniform from 3:4 to 4:3
+        width, height = min(upright.width, math.sqrt(area * shape)), min(upright.height, math.sqrt(area / shape))
+        left, top = draws[2] * (upright.width - width), draws[3] * (upright.height - height)
+        return upright, self.fit, (left, top, left + width, top + height)
 
 
-def _moved(side: int, most: int, draws: npt.NDArray[np.float64]) -> Ids:
+def _moved(side: int, most: int, draws: Draws) -> Ids:
     """(n, side): which row (or column) each one of the result shows, moved by -most … most, edges repeated."""
     offsets = np.floor(draws * (2 * most + 1)).astype(np.int64) - most
     moved: Ids = np.clip(np.arange(side) + offsets[:, None], 0, side - 1)
@@ -54,7 +91,7 @@ def order(seed: int, epoch: int, n: int) -> Ids:
     return np.random.default_rng((seed, epoch)).permutation(n)
 
 
-def draws(seed: int, epoch: int, indices: Ids, count: int) -> npt.NDArray[np.float64]:
+def draws(seed: int, epoch: int, indices: Ids, count: int) -> Draws:
     """(len(indices), count) uniform numbers in [0, 1), each a function of (seed, epoch, index, column) alone."""
     key = np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0]
     counters = indices.astype(np.uint64)[:, None] * np.uint64(count) + np.arange(count, dtype=np.uint64)

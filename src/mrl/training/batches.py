@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
 
 from mrl.errors import InputError
 from mrl.training.data import Ids, ImageData, Labels, Samples
+from mrl.training.stream import Stream
 
-_LOOKED_AT = 4096  # images that decide mean and standard deviation
+Channels = tuple[float, ...]  # one number a channel
+
+_LOOKED_AT = 4096  # images in memory that decide mean and standard deviation
+_DECODED = 1024  # of those that must be decoded to be looked at
 
 
 @dataclass(frozen=True)
@@ -24,24 +30,53 @@ class Traits:
     size: tuple[int, int]
     channels: int
     classes: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: Channels
+    std: Channels
 
 
-def traits(data: Samples) -> Traits:
-    """Look at a training set. InputError if it has fewer than two images or classes, or no labels."""
+def traits(data: Samples | Stream, mean: Channels | None = None, std: Channels | None = None) -> Traits:
+    """Look at a training set, for mean and standard deviation only where they are not given.
+
+    InputError if it has fewer than two images or classes, or no labels.
+    """
     if len(data) < 2:
         raise InputError(f"training needs at least two images, got {len(data)}; add some")
-    found = labels(data)
-    classes = _names(data, found)
-    present = [classes[label] for label in np.unique(found)]
+    classes = _two_classes(data)
+    images = _some(data, 1 if mean and std else _LOOKED_AT)
+    size, channels = (int(images.shape[1]), int(images.shape[2])), int(images.shape[3])
+    if mean is None or std is None:
+        values = images.reshape(-1, channels).double()
+        mean, std = tuple(values.mean(0).tolist()), tuple(values.std(0).clamp_min(1.0).tolist())
+    return Traits(size, channels, classes, mean, std)
+
+
+def _two_classes(data: Samples | Stream) -> tuple[str, ...]:
+    """The classes' names, at least two of which occur; a stream's are taken at its word."""
+    if isinstance(data, Stream):
+        if not data.labelled:
+            raise InputError("these data have no labels; training needs one for each image")
+        classes = data.classes
+        present = list(classes)
+    else:
+        found = labels(data)
+        classes = _names(data, found)
+        present = [classes[label] for label in np.unique(found)]
     if len(present) < 2:
         raise InputError(f"training needs at least two classes, got {', '.join(present) or 'none'}; add another one")
-    images, _ = batch(data, np.unique(np.linspace(0, len(data) - 1, _LOOKED_AT, dtype=np.int64)))
-    values = images.reshape(-1, images.shape[-1]).double()
-    mean, std = values.mean(0), values.std(0).clamp_min(1.0)
-    size = (int(images.shape[1]), int(images.shape[2]))
-    return Traits(size, int(images.shape[3]), classes, tuple(mean.tolist()), tuple(std.tolist()))
+    return classes
+
+
+def _some(data: Samples | Stream, count: int) -> Tensor:
+    """(n, H, W, C): at most `count` images, spread over data that are at hand, the first ones of a stream."""
+    if isinstance(data, Stream):
+        return torch.from_numpy(np.stack([data.decode(raw) for raw in islice(data.read(), min(count, _DECODED))]))
+    most = count if in_memory(data) else min(count, _DECODED)
+    return batch(data, np.unique(np.linspace(0, len(data) - 1, most, dtype=np.int64)))[0]
+
+
+def in_memory(data: Samples | Stream) -> bool:
+    """Whether images are at hand without decoding."""
+    return isinstance(data, ImageData) and isinstance(data.images, np.ndarray)
 
 
 def class_names(data: Samples) -> tuple[str, ...]:
@@ -83,6 +118,14 @@ def batch(data: Samples, indices: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor
             )
     target = torch.tensor([int(label) for _, label in samples], dtype=torch.int64)
     return torch.from_numpy(np.stack(images)), target
+
+
+def pictures(data: Samples, indices: npt.NDArray[np.int64]) -> tuple[list[Image.Image], Labels]:
+    """The pictures as they were before anything was cut from them, and their labels."""
+    if isinstance(data, ImageData):
+        return data.pictures(indices.tolist()), labels(data)[indices]
+    images, target = batch(data, indices)
+    return [Image.fromarray(a[..., 0] if a.shape[2] == 1 else a) for a in images.numpy()], target.numpy()
 
 
 def ids(data: Samples) -> Ids:

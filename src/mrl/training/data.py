@@ -1,7 +1,8 @@
-"""Labelled images as map-style datasets: arrays in memory, and folders with one sub-folder a class."""
+"""Labelled images: in memory, on disk, or as a stream."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,15 +11,21 @@ from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from mrl.encoders.pixels import Fit, Pixels, Resample, check_array, stacked
+from mrl.encoders.pixels import Fit, Pixels, check_array, stacked
 from mrl.errors import InputError
-from mrl.training.folder import Decoding, Listing, Paths, existing, scan, suited
+from mrl.training.decoding import LazyImages, Stored, decode, looked_at, opened, suited
+from mrl.training.folder import existing, scan
+from mrl.training.listing import Ids, Labels, Listing
+from mrl.training.opening import Opening, Origin, Rows
+from mrl.training.rows import list_rows
+from mrl.training.sources import find
+from mrl.training.stream import Stream, open_stream
 
-Ids = npt.NDArray[Any]
-Labels = npt.NDArray[np.int64]
+__all__ = ["Ids", "ImageData", "Labels", "Opening", "Pixels", "Rows", "Samples", "Stream", "from_arrays", "open_data"]
+
 Sample = tuple[Pixels, int]
-MEMORY = 2 << 30  # bytes of decoded images that are held rather than decoded again in every epoch
 
 
 class Samples(Protocol):
@@ -33,31 +40,13 @@ class Samples(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class LazyImages:
-    """Files that are decoded each time they are asked for, because all of them together do not fit."""
-
-    paths: Paths
-    decoding: Decoding
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(n, H, W, C), as of an array."""
-        return (len(self.paths), *self.decoding.fit.shape)
-
-    def __getitem__(self, indices: npt.NDArray[np.int64]) -> Pixels:
-        return self.decoding.all(self.paths[indices])
-
-
-@dataclass(frozen=True, eq=False)
 class ImageData:
     """Labelled images, all of one size.
 
-    images: uint8 (n, H, W, C), or files that are decoded when asked for. labels: (n,) int64, or None where there are
-    none. classes: names by label. ids: (n,) integers or strings. skipped: files left out because they could not be
-    decoded. unknown: classes that the run which these data were mapped onto does not have.
+    images: uint8 (n, H, W, C), or pictures that are decoded when asked for. labels: (n,) int64, or None where there are
+    none. classes: names by label. ids: (n,) integers or strings. skipped: pictures left out because they could not be
+    decoded. unknown: classes that the run which these data were mapped onto does not have. originals: what an array of
+    images was decoded from, if it was. origin: what was opened. Safe to use from several threads.
     """
 
     images: Pixels | LazyImages
@@ -66,6 +55,8 @@ class ImageData:
     ids: Ids
     skipped: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    originals: Stored | None = None
+    origin: Origin | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -84,6 +75,26 @@ class ImageData:
         at = np.asarray(indices, np.int64)
         labels = [-1] * len(at) if self.labels is None else self.labels[at].tolist()
         return list(zip(self.images[at], labels, strict=True))
+
+    def pictures(self, indices: Sequence[int]) -> list[Image.Image]:
+        """Several pictures of their own sizes, as they are stored; images that were given as an array, as they are."""
+        at = np.asarray(indices, np.int64)
+        stored = self.images.stored if isinstance(self.images, LazyImages) else self.originals
+        if stored is None:
+            return [Image.fromarray(image[..., 0] if image.shape[2] == 1 else image) for image in self.images[at]]
+        part = stored.part(at)
+        return [opened(content, part.name(i)) for i, content in enumerate(part.taken(np.arange(len(at))))]
+
+    def part(self, at: npt.NDArray[np.int64]) -> ImageData:
+        """The images at these positions, with the classes of all."""
+        images = self.images
+        return replace(
+            self,
+            images=LazyImages(images.stored.part(at), images.fit) if isinstance(images, LazyImages) else images[at],
+            labels=None if self.labels is None else self.labels[at],
+            ids=self.ids[at],
+            originals=None if self.originals is None else self.originals.part(at),
+        )
 
     def named(self, classes: Sequence[str]) -> ImageData:
         """The same images, labelled by the positions of their classes' names in `classes`; other names come after."""
@@ -131,33 +142,43 @@ def _checked_labels(labels: npt.NDArray[Any], n: int) -> Labels:
     return labels.astype(np.int64)
 
 
-@dataclass(frozen=True)
-class Opening:
-    """How to open data. size: (H, W), channels: 1 or 3 (defaults: what the pictures have). skip_corrupt: leave files
-    out that cannot be decoded, rather than stop. labelled: whether labels are needed. memory: bytes of decoded images
-    that may be held; more are decoded anew whenever they are asked for. crop, resample: see `Fit`."""
+def open_data(source: str | Path, how: Opening | None = None) -> ImageData | Stream:
+    """Open labelled pictures, of whatever these are:
 
-    size: tuple[int, int] | None = None
-    channels: int | None = None
-    skip_corrupt: bool = False
-    labelled: bool = True
-    memory: int = MEMORY
-    crop: float | None = None
-    resample: Resample = "bilinear"
+    a folder with one sub-folder of images a class; an .npz file with `images`, `labels` and maybe `classes`;
+    a table (.parquet, .csv, .tsv, .jsonl, .json, .arrow) whose rows hold pictures or their paths, or a folder or a
+    pattern of such files (data/*.parquet); a folder that `datasets` saved; a name on the Hugging Face hub (owner/name,
+    or hub:owner/name where a folder has the same name).
 
-    @classmethod
-    def like(cls, fit: Fit, *, skip_corrupt: bool = False, labelled: bool = True, memory: int = MEMORY) -> Opening:
-        """As an encoder expects its pictures."""
-        return cls(fit.size, fit.channels, skip_corrupt, labelled, memory, fit.crop, fit.resample)
-
-
-def open_data(path: str | Path, how: Opening | None = None) -> ImageData:
-    """A folder with one sub-folder of images a class, or an .npz file with `images`, `labels` and maybe `classes`.
-
-    Raises StorageError if nothing is there, and InputError with the rule for what cannot be used.
+    A Stream if `how.rows.stream`, else ImageData. Raises StorageError if nothing is there, InputError with the rule
+    for what cannot be used, and MissingError if a table cannot be read without a package that is absent.
     """
-    path, how = existing(Path(path)), how or Opening()
-    return _from_folder(scan(path, labelled=how.labelled), how) if path.is_dir() else _from_npz(path, how)
+    how = how or Opening()
+    return replace(_opened(source, how), origin=Origin.of(source, how))
+
+
+def _opened(source: str | Path, how: Opening) -> ImageData | Stream:
+    table = find(str(source), how.rows.split)
+    if table is not None:
+        return open_stream(table, how) if how.rows.stream else _decoded(list_rows(table, how), how)
+    path = existing(Path(source))
+    if how.rows.stream:
+        raise InputError(f"{path} is no table and cannot be a stream; it need not fit into memory either way")
+    return _decoded(scan(path, labelled=how.labelled), how) if path.is_dir() else _from_npz(path, how)
+
+
+def _decoded(listing: Listing, how: Opening) -> ImageData:
+    """In memory where that is allowed; what cannot be decoded is looked for only where it is to be skipped."""
+    size, channels = suited(looked_at(listing.stored), how.size, how.channels)
+    fit, n = Fit(size, channels, how.crop, how.resample), len(listing.stored)
+    room = np.empty((n, *fit.shape), np.uint8) if n * math.prod(fit.shape) <= how.memory else None
+    bad = decode(listing.stored, fit, room, skip=how.skip_corrupt) if how.skip_corrupt or room is not None else []
+    skipped = tuple(map(str, listing.ids[bad]))
+    if bad:
+        listing = listing.without(bad)
+    stored = listing.stored
+    images, originals = (LazyImages(stored, fit), None) if room is None else (room[: len(stored)], stored)
+    return ImageData(images, listing.labels, listing.classes, listing.ids, skipped, originals=originals)
 
 
 def _from_npz(path: Path, how: Opening) -> ImageData:
@@ -171,33 +192,3 @@ def _from_npz(path: Path, how: Opening) -> ImageData:
     if "labels" not in arrays and how.labelled:
         raise InputError(f"{path} has no array `labels`; training needs one integer an image")
     return from_arrays(arrays["images"], arrays.get("labels"), arrays.get("classes", ()), how.size, how.channels)
-
-
-def _from_folder(listing: Listing, how: Opening) -> ImageData:
-    size, channels = suited(listing.paths, how.size, how.channels)
-    decoding = Decoding(Fit(size, channels, how.crop, how.resample))
-    n = len(listing.paths)
-    room = np.empty((n, *decoding.fit.shape), np.uint8) if n * decoding.bytes <= how.memory else None
-    bad = decoding.fill(listing.paths, room, skip=how.skip_corrupt)
-    kept = np.array([path not in bad for path in listing.paths], bool)
-    paths = listing.paths[kept]
-    return ImageData(
-        LazyImages(paths, decoding) if room is None else room[: len(paths)],
-        None if listing.labels is None else _none_lost(listing.labels[kept], listing),
-        listing.classes,
-        np.array([_name(path, listing.root) for path in paths], dtype=np.str_),
-        tuple(_name(path, listing.root) for path in bad),
-    )
-
-
-def _none_lost(labels: Labels, listing: Listing) -> Labels:
-    """The labels; InputError if a class lost all its images."""
-    lost = np.flatnonzero(np.bincount(labels, minlength=len(listing.classes)) == 0)
-    if len(lost):
-        name = listing.root / listing.classes[lost[0]]
-        raise InputError(f"no image of class folder {name} could be decoded; replace them, or remove the folder")
-    return labels
-
-
-def _name(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix()

@@ -1,59 +1,162 @@
-"""embed: a dataset's raw vectors as a table."""
+"""embed: a dataset's raw vectors as a table, which can be gone on with and added to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from mrl.disk import MANIFEST, absent
 from mrl.encoders import ImageEncoder
-from mrl.errors import InputError
-from mrl.training.batches import batch, even_batches, ids
-from mrl.training.data import ImageData, Samples
+from mrl.errors import ExistsError, InputError, StorageError
+from mrl.training.batches import ids
+from mrl.training.data import ImageData, Labels, Samples
+from mrl.training.pending import Batch, after, ahead, batches, every_row, fresh
 from mrl.training.run import Run
-from mrl.vectors import Table
+from mrl.training.stream import Stream
+from mrl.vectors import Table, TableWriter
 
 BLOCK = 16_384  # rows committed at once
+_LOOKED_AT = 1024  # rows of a stream that decide whether its ids are row numbers
 
 
 def embed(
     model: Run | ImageEncoder | str | Path,
-    data: Samples,
+    data: Samples | Stream,
     out: str | Path,
     *,
     batch_size: int = 256,
+    resume: bool = False,
+    add: bool = False,
     each: Callable[[int], object] = lambda _: None,
 ) -> Table:
-    """Write the vectors of a dataset, whole and as the network makes them, with ids and labels, as a new table.
+    """Write the vectors of a dataset, whole and as the network makes them, with ids and labels, as a table.
 
     model: an encoder, a run or its path. With a run, labels are mapped by name onto the run's classes, and classes that
-    it does not know get the labels after. each: hears of the rows done. Raises ExistsError if something is at `out`.
+    it does not know get the labels after. Blocks of `BLOCK` rows are committed one by one.
+    resume: go on with the table at `out` after its last block, if there is one; with the same data, model, batch size
+    and machine it ends in the same bytes as if nothing had interrupted it. If all is there already, nothing is written.
+    add: embed the rows whose ids the table at `out`, finished or not, does not have, after those that it has; labels
+    are mapped by name onto the table's. Data whose ids are row numbers are refused, see `check_ids`.
+    each: hears of the rows done and of those that were there already, from several threads.
+
+    Memory holds one block of vectors and two batches of images. Raises ExistsError if something is at `out` and neither
+    was asked for, CardError for another model's table, InputError if its rows are not the data's first (resume).
     """
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1, got {batch_size}")
-    if isinstance(model, str | Path):
-        model = Run.open(model)
-    if isinstance(model, Run):
-        data = data.named(model.classes) if isinstance(data, ImageData) else data
-        model = model.encoder
-    names, keys = tuple(getattr(data, "classes", ())), ids(data)
-    with Table.create(out, model.card, names) as table:
-        for block in even_batches(np.arange(len(data)), BLOCK):
-            vectors, labels = _encoded(model, data, block, batch_size, each)
-            table.add(vectors, keys[block], labels if (labels >= 0).all() else None)
+    out = Path(out)
+    check_out(out, resume=resume, add=add)
+    encoder, data = _named(model, data)
+    if add:
+        check_ids(data)
+    rows, names = every_row(data), _names(data)
+    with (Table.append if Table.begun(out) else Table.create)(out, encoder.card, names) as writer:
+        if add:
+            rows = fresh(rows, writer, batch_size, each)
+        elif (out / MANIFEST).exists():
+            rows = after(rows, Table.open(out, unfinished=True), names, each)
+        filling = _Filling(writer, encoder.network.width, named=bool(names))
+        with closing(ahead(batches(data, rows, batch_size, BLOCK))) as loaded:
+            filling.fill(encoder, loaded, each)
     return Table.open(out)
 
 
-def _encoded(
-    encoder: ImageEncoder, data: Samples, rows: np.ndarray, batch_size: int, each: Callable[[int], object]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors (n, width) and labels (n,) of some rows."""
-    vectors = np.empty((len(rows), encoder.network.width), np.float32)
-    labels = np.empty(len(rows), np.int64)
-    for start in range(0, len(rows), batch_size):
-        part = slice(start, start + batch_size)
-        images, labels[part] = batch(data, rows[part])
-        vectors[part] = encoder.encode(images.numpy(), raw=True)
-        each(len(images))
-    return vectors, labels
+def check_out(out: str | Path, *, resume: bool = False, add: bool = False) -> int:
+    """The rows that are at `out`. ExistsError or StorageError, with the remedy, unless it is fit for what is asked."""
+    if resume and add:
+        raise InputError("a table is either resumed or added to, got both; give --resume or --add")
+    begun = Table.begun(out)
+    if add and not begun:
+        raise StorageError(f"{out} is no table, so nothing can be added to it; leave --add out to begin one")
+    if not begun:
+        absent(Path(out))
+    elif not (resume or add):
+        raise ExistsError(f"{out} already exists and is not overwritten; {_remedy(Path(out))}")
+    return Table.open(out, unfinished=True).rows if (Path(out) / MANIFEST).exists() else 0
+
+
+def _remedy(out: Path) -> str:
+    if not (out / MANIFEST).exists():
+        return "its writer stopped before its first block: go on with --resume, or choose another --out"
+    table = Table.open(out, unfinished=True)
+    if table.finished:
+        return f"it is finished, with {table.rows} rows: embed what it lacks with --add, or choose another --out"
+    return f"it is unfinished, after {table.rows} rows: go on with --resume, or choose another --out"
+
+
+def check_ids(data: Samples | Stream) -> None:
+    """Raise InputError if the rows are called 0, 1, 2 … in their order; of a stream the first thousand are looked at.
+
+    A dataset that has no ids is numbered so, and its row 0 is not the row 0 of another one.
+    """
+    found = [raw.id for raw in islice(data.read(), _LOOKED_AT)] if isinstance(data, Stream) else ids(data)
+    keys = np.asarray(found)
+    if len(keys) and keys.dtype.kind in "iu" and (keys == np.arange(len(keys))).all():
+        raise InputError(
+            f"the ids of these data are row numbers, 0 … {len(keys) - 1}, which do not tell what a table lacks; "
+            "give each image an id of its own (a column of ids, or files in folders), or embed into another --out"
+        )
+
+
+def _named(model: Run | ImageEncoder | str | Path, data: Samples | Stream) -> tuple[ImageEncoder, Samples | Stream]:
+    """The encoder, and the data with the run's labels."""
+    if isinstance(model, str | Path):
+        model = Run.open(model)
+    if isinstance(model, ImageEncoder):
+        return model, data
+    return model.encoder, data.named(model.classes) if isinstance(data, ImageData | Stream) else data
+
+
+def _names(data: Samples | Stream) -> tuple[str, ...]:
+    return tuple(getattr(data, "classes", ()))
+
+
+class _Filling:
+    """A block that fills up: memory for one, used again and again."""
+
+    def __init__(self, writer: TableWriter, width: int, *, named: bool) -> None:
+        self._writer, self._named = writer, named
+        self._vectors = np.empty((BLOCK, width), np.float32)
+        self._ids: list[Any] = []
+        self._labels: list[Labels] = []
+
+    def fill(self, encoder: ImageEncoder, loaded: Iterable[Batch], each: Callable[[int], object]) -> None:
+        """Encode and commit what comes, the last block as far as it goes."""
+        for keys, images, labels in loaded:
+            self._take(keys, encoder.encode(images, raw=True, batch_size=len(keys)), labels)
+            each(len(keys))
+        self._commit()
+
+    def _take(self, keys: list[Any], vectors: npt.NDArray[np.float32], labels: Labels) -> None:
+        """Take in a batch, and commit the block if that makes it full."""
+        first = len(self._ids)
+        self._vectors[first : first + len(keys)] = vectors
+        self._ids += keys
+        self._labels.append(labels)
+        if len(self._ids) == BLOCK:
+            self._commit()
+
+    def _commit(self) -> None:
+        if self._ids:
+            self._writer.add(self._vectors[: len(self._ids)], self._ids, self._checked_labels())
+            self._ids, self._labels = [], []
+
+    def _checked_labels(self) -> Labels | None:
+        """The labels, or None if no row has one."""
+        labels = np.concatenate(self._labels)
+        without = np.flatnonzero(labels < 0)
+        if len(without) == len(labels):
+            return None
+        if len(without):
+            raise InputError(f"image {self._ids[without[0]]!r} has no label, others have; label all images, or none")
+        if self._writer.label_names and not self._named:
+            raise InputError(
+                "the labels of these data have no names, those of the table have; give the data the names of classes"
+            )
+        return labels

@@ -2,127 +2,247 @@
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
+from mrl.disk import absent
 from mrl.errors import DivergedError, InputError
-from mrl.nn import NestedLoss
-from mrl.training.augment import Augment, Ids, draws, order
-from mrl.training.batches import Traits, batch, class_names, even_batches, traits
-from mrl.training.data import ImageData, Samples
-from mrl.training.model import Model
-from mrl.training.optimise import one_cycle, optimiser, threads_for
+from mrl.training.augment import Augment
+from mrl.training.batches import in_memory
+from mrl.training.begin import Start, begin
+from mrl.training.data import Samples
+from mrl.training.feed import Batch, Feed, source
+from mrl.training.optimise import Rates, optimiser, threads_for
 from mrl.training.progress import Display, Tally, by_dim
-from mrl.training.run import Run, RunWriter
+from mrl.training.run import Run, Snapshot, State
 from mrl.training.spec import TrainSpec
+from mrl.training.state import restore, saved
+from mrl.training.stream import Stream
+from mrl.training.team import Team, reseed
+
+_LOOK_EVERY = 16  # steps between looks at a GPU's losses; a CPU's are looked at after each
 
 
 def train(
     spec: TrainSpec,
-    data: Samples,
+    data: Samples | Stream,
     out: str | Path,
     *,
     validation: Samples | None = None,
+    resume: bool = False,
+    network: nn.Module | None = None,
     device: str | None = None,
+    workers: int | None = None,
     quiet: bool = False,
 ) -> Run:
-    """Train a nested image encoder and its classifiers into the new folder `out`.
+    """Train a nested image encoder and its classifiers into the folder `out`.
 
-    data, validation: map-style datasets of (uint8 image (H, W, C), label). device: default a GPU if there is one.
-    quiet: no bar on stderr. Each epoch is committed when it is done. Raises InputError for data that cannot be
-    trained on, ExistsError if something is at `out`, and DivergedError at a loss that is not finite; `out` then still
-    holds the epoch before.
+    data, validation: map-style datasets of (uint8 image (H, W, C), label); data may be a stream. resume: go on with the
+    run at `out`, to the weights that it would have had without the interruption; begin it if nothing was committed.
+    network: your own module (n, C, H, W) -> (n, width), in place of the spec's. device: default a GPU if there is one.
+    workers: threads that load images (default: as many as there are cores, none for images in memory). quiet: no bar.
+
+    Started by `torchrun`, all processes work on each batch together. Every epoch is committed when it is done, and what
+    `spec.checkpoints` asks for besides. Raises InputError for data that cannot be trained on, or are not those of the
+    run that is to go on; ExistsError if something is at `out`; DivergedError at a loss that is not finite, and
+    StorageError if the disk is full: `out` then still holds the last state committed.
     """
-    about = traits(data)
-    held_out = None if validation is None else _matched(validation, about)
-    model = Model.new(spec, about, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
-    writer = RunWriter(out, spec)
-    writer.commit(0, model.encoder, model.weights())
-    writer.log({"event": "start", "images": len(data), **model.facts()})
-    loop = Loop(model, data, about, writer)
-    with threads_for(loop.macs), Display(spec.epochs, loop.steps, quiet=quiet) as display:
-        for epoch in range(1, spec.epochs + 1):
-            record = {"event": "epoch", "epoch": epoch, **loop.epoch(epoch, display)}
-            if held_out is not None:
-                record["validation"] = by_dim(spec.nesting, model.accuracy(held_out))
-            writer.commit(epoch, model.encoder, model.weights())
-            writer.log(record)
-            display.epoch(epoch, record)
-    return writer.finished()
+    if workers is not None and workers < 0:
+        raise InputError(f"workers must be 0 or more, got {workers}")
+    out, team = Path(out), Team(device)
+    if not resume:
+        absent(out)
+    with _own_randomness(team.device):
+        start = begin(spec, (data, validation), out, team, resume=resume, module=network)
+        if start.finished:
+            return Run.open(out)
+        loop = Loop(start, _feed(start, data, team, workers), quiet=quiet)
+        with threads_for(loop.macs):
+            loop.run()
+    team.wait()
+    return Run.open(out)
+
+
+def _feed(start: Start, data: Samples | Stream, team: Team, workers: int | None) -> Feed:
+    spec = start.model.spec
+    augment = Augment.choose(spec.augment, start.model.encoder.fit, spec.smallest_crop)
+    if workers is None:
+        workers = 0 if in_memory(data) and not augment.crops else len(os.sched_getaffinity(0))
+    return Feed(source(data, spec, augment), team, spec.accumulate, workers)
+
+
+@contextmanager
+def _own_randomness(device: torch.device) -> Iterator[None]:
+    """Leave torch's global random state as it was."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
+
+
+@dataclass
+class Standing:
+    """Where a run stands. step: steps done in all. epoch: the one under way. position: where it goes on in it.
+    stale: epochs in a row that did not better the best score."""
+
+    step: int = 0
+    epoch: int = 1
+    position: Any = None
+    best: float | None = None
+    stale: int = 0
 
 
 class Loop:
-    """One pass over the data after another. steps: of all epochs together. macs: multiply-adds of a step."""
+    """Epochs, steps and commits. macs: multiply-adds of a step."""
 
-    def __init__(self, model: Model, data: Samples, about: Traits, writer: RunWriter) -> None:
-        spec = model.spec
-        self.model, self.data, self.writer = model, data, writer
-        self.steps = spec.epochs * -(-len(data) // spec.batch_size)
-        self.macs = 3 * model.encoder.network.macs * min(spec.batch_size, len(data))  # back costs twice forward
-        self.optimiser = optimiser((model.network, model.head), spec)
-        self.schedule = one_cycle(self.optimiser, spec, self.steps)
-        self.augment = Augment.choose(spec.augment, about.size, about.channels)
+    def __init__(self, start: Start, feed: Feed, *, quiet: bool) -> None:
+        self.start, self.feed, self.team, self.writer = start, feed, feed.team, start.writer
+        self.model, self.spec, self.steps = start.model, start.model.spec, start.steps
+        self.macs = 3 * self.model.encoder.network.macs * min(self.spec.batch_size, start.rows)  # back is twice forward
+        self.optimiser = optimiser(self.model.trained(), self.spec)
+        restore(self.optimiser, start.memory)
+        self.rates = Rates(self.spec, self.spec.epochs * self.steps)
+        self.standing = Standing(**start.standing)
+        idle = self.spec.encoder.network != "residual"
+        self.trainee = self.team.wrap(self.model.trainee(), idle_weights=idle)
+        self.display = Display(self.spec.epochs, self.rates.steps, quiet=quiet or not self.team.main)
+        self.committed = time.monotonic()
 
-    def epoch(self, epoch: int, display: Display) -> dict[str, Any]:
-        """Train on every sample once; the log's record of it."""
-        spec = self.model.spec
-        whole, recent = Tally(spec.nesting), Tally(spec.nesting)
-        for step, indices in enumerate(even_batches(order(spec.seed, epoch, len(self.data)), spec.batch_size), 1):
-            rate = self.schedule.get_last_lr()[0]
-            loss = self._step(epoch, step, indices)
-            whole.add(loss, len(indices))
-            recent.add(loss, len(indices))
-            display.step(epoch, recent)
-            if step % spec.log_every == 0:
-                self.writer.log({"event": "step", "epoch": epoch, "step": step, "lr": rate, **recent.record()})
-                recent = Tally(spec.nesting)
+    def run(self) -> None:
+        """All epochs that are left, or as many as patience allows."""
+        standing = self.standing
+        with self.display:
+            self.display.step(standing.epoch, Tally(self.spec.nesting, self.team.device), standing.step)
+            for epoch in range(standing.epoch, self.spec.epochs + 1):
+                record = self._epoch(epoch)
+                patience = self.spec.checkpoints.patience
+                stop = patience is not None and standing.stale >= patience
+                self._finish_epoch(record, last=stop or epoch == self.spec.epochs)
+                if stop:
+                    self.display.say(f"stopped: {standing.stale} epochs without a better validation accuracy")
+                    return
+
+    def _epoch(self, epoch: int) -> dict[str, Any]:
+        """Train on every sample once, or on those that are left; the log's record of it."""
+        whole, recent = (Tally(self.spec.nesting, self.team.device) for _ in range(2))
+        if self.start.tallies:
+            whole.take_up(self.start.tallies[0], self.team)
+            recent.take_up(self.start.tallies[1], self.team)
+            self.start.tallies = ()
+        for batch in self.feed.epoch(epoch, self.standing.position or {}):
+            rate = self._step(batch, whole, recent)
+            done = self._in_epoch()
+            self.display.step(epoch, recent)
+            if done % self.spec.log_every == 0:
+                self._log({"event": "step", "epoch": epoch, "step": done, "lr": rate, **recent.record(self.team)})
+                recent = Tally(self.spec.nesting, self.team.device)
+            if done < self.steps and self._due():
+                self._commit_within(whole, recent)
+        self._check_finite(whole)
         if not self.model.finite():
-            raise self._diverged(f"the weights were no longer finite at the end of epoch {epoch}", epoch)
-        return {"lr": rate, **whole.record()}
+            raise self._diverged(f"the weights were no longer finite at the end of epoch {epoch}")
+        record = {"event": "epoch", "epoch": epoch, "lr": rate, **whole.record(self.team)}
+        if self.start.validation is not None:
+            record["validation"] = by_dim(self.spec.nesting, self.model.accuracy(self.start.validation, self.team))
+            self._judge(record["validation"])
+        return record
 
-    def _step(self, epoch: int, step: int, indices: Ids) -> NestedLoss:
-        """Augment a batch, measure its loss, and move the weights."""
-        images, labels = batch(self.data, indices)
-        loss = self.model.loss(self.augment(images, draws(self.model.spec.seed, epoch, indices, 3)), labels)
-        self._check_finite(loss, epoch, step)
+    def _step(self, batch: Batch, whole: Tally, recent: Tally) -> float:
+        """Add up the gradients of a batch's pieces and move the weights; the rate."""
+        self.model.training()
+        reseed(self.spec.seed, self.standing.step, self.team.rank)
         self.optimiser.zero_grad()
-        loss.backward()
-        if self.model.spec.clip is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.model.spec.clip)
+        for number, piece in enumerate(batch.pieces, 1):
+            with self.team.gradients_later(self.trainee, later=number < len(batch.pieces)):
+                loss = self.model.loss(piece.images, piece.labels, self.trainee)
+                # A team averages gradients, so each process's share counts as often as there are processes.
+                (loss.total * (piece.share * self.team.size)).backward()  # type: ignore[no-untyped-call]
+            if piece.share:
+                for tally in (whole, recent):
+                    tally.add(loss.levels, loss.hits, len(piece.labels))
+        self.standing.step += 1
+        self.standing.position = batch.after
+        if self.team.device.type == "cpu" or self.standing.step % _LOOK_EVERY == 0:
+            self._check_finite(whole)
+        if self.spec.clip is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.spec.clip)
+        rate = self.rates.apply(self.optimiser, self.standing.step - 1)
         self.optimiser.step()
-        self.schedule.step()
-        return loss
+        return rate
 
-    def _check_finite(self, loss: NestedLoss, epoch: int, step: int) -> None:
-        if bool(torch.isfinite(loss.total)) and bool(torch.isfinite(loss.levels).all()):
+    def _in_epoch(self) -> int:
+        """Steps done in the epoch under way."""
+        return self.standing.step - (self.standing.epoch - 1) * self.steps
+
+    # ------------------------------------------------------------------------------------ commits
+
+    def _due(self) -> bool:
+        how = self.spec.checkpoints
+        if how.every_steps is not None and self.standing.step % how.every_steps == 0:
+            return True
+        if how.every_minutes is None:
+            return False
+        return self.team.agree(time.monotonic() - self.committed >= 60 * how.every_minutes)
+
+    def _commit_within(self, *tallies: Tally) -> None:
+        self._check_finite(tallies[0])
+        if not self.model.finite():
+            raise self._diverged(f"the weights were no longer finite after step {self.standing.step}")
+        self._commit(None, [tally.to_json(self.team) for tally in tallies])
+
+    def _finish_epoch(self, record: dict[str, Any], *, last: bool) -> None:
+        self._log(record)
+        score = _score(record.get("validation"), self.spec)
+        self.standing.epoch += 1
+        self.standing.position = None
+        self._commit(score, [], finished=last)
+        self.display.epoch(record["epoch"], record)
+
+    def _commit(self, score: float | None, tallies: list[dict[str, Any]], *, finished: bool = False) -> None:
+        if self.team.main:
+            about = {"standing": vars(self.standing), "tallies": tallies}
+            progress = None if finished else (saved(self.optimiser), about)
+            state = State(self.standing.step, self.standing.epoch - 1, score, resumable=not finished)
+            snapshot = Snapshot(state, self.model.encoder, self.model.weights(), progress)
+            self.writer.commit(snapshot, finished=finished)
+        self.committed = time.monotonic()
+
+    def _judge(self, validation: dict[str, float]) -> None:
+        score, best = _score(validation, self.spec), self.standing.best
+        better = score is not None and (best is None or score > best)
+        self.standing.stale = 0 if better else self.standing.stale + 1
+        self.standing.best = score if better else best
+
+    def _log(self, record: dict[str, Any]) -> None:
+        if self.team.main:
+            self.writer.log(record)
+
+    # ------------------------------------------------------------------------------------ refusals
+
+    def _check_finite(self, tally: Tally) -> None:
+        if bool(torch.isfinite(tally.losses).all()):
             return
-        levels = zip(self.model.spec.nesting.dims, loss.levels.tolist(), strict=True)
-        bad = [(f"dim {dim}", value) for dim, value in levels if not np.isfinite(value)]
-        where, value = bad[0] if bad else ("all dims together", loss.total.item())
-        raise self._diverged(f"the loss at {where} was {value} in epoch {epoch}, step {step}", epoch)
+        bad = [dim for dim, loss in zip(self.spec.nesting.dims, tally.losses.tolist(), strict=True) if loss - loss != 0]
+        raise self._diverged(
+            f"the loss at dim {bad[0]} was no longer finite in epoch {self.standing.epoch}, step {self._in_epoch()}"
+        )
 
-    def _diverged(self, what: str, epoch: int) -> DivergedError:
+    def _diverged(self, what: str) -> DivergedError:
         return DivergedError(
-            f"{what}; it must stay finite. Lower lr (now {self.model.spec.lr:g}) or set clip. "
-            f"The run holds the state after epoch {epoch - 1}"
+            f"{what}; it must stay finite. Lower lr (now {self.spec.lr:g}) or set clip. "
+            f"The run holds the state before, at epoch {self.standing.epoch - 1}"
         )
 
 
-def _matched(validation: Samples, about: Traits) -> Samples:
-    """Validation data with labels by the training classes' names. InputError for other sizes, none or no labels."""
-    if isinstance(validation, ImageData):
-        validation = validation.named(about.classes)
-    if len(validation) == 0:
-        raise InputError("the validation data are empty; give some, or none at all")
-    class_names(validation)
-    shape = batch(validation, np.array([0]))[0].shape[1:]
-    if tuple(shape) != (*about.size, about.channels):
-        raise InputError(
-            f"validation images are {tuple(shape)}, training images {(*about.size, about.channels)} (H, W, C); "
-            "open both with the same size and channels"
-        )
-    return validation
+def _score(validation: dict[str, float] | None, spec: TrainSpec) -> float | None:
+    """Accuracy at the dim that was named, or the mean over the trained dims."""
+    if validation is None:
+        return None
+    dim = spec.checkpoints.select_dim
+    return sum(validation.values()) / len(validation) if dim is None else validation[str(dim)]

@@ -3,22 +3,52 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mrl.card import Card
-from mrl.encoders import ImageEncoder, ResidualConfig, ResidualNetwork
+from mrl.encoders import ImageEncoder
+from mrl.encoders.making import make_network, model_name, train_mode, tuned, wanted_preparation
+from mrl.encoders.module import ModuleNetwork
+from mrl.encoders.networks import Network
 from mrl.encoders.pixels import Fit
 from mrl.encoders.preparation import Preparation
+from mrl.errors import InputError
 from mrl.heads import HeadWeights
 from mrl.nn import Head, NestedLoss, make_head, nested_cross_entropy
-from mrl.training.batches import Traits, batch, even_batches
+from mrl.nn.heads import MRLHead
+from mrl.training.batches import Traits, batch
 from mrl.training.data import Samples
 from mrl.training.optimise import number_format
 from mrl.training.spec import TrainSpec
+from mrl.training.team import Team
+
+
+class Trainee(nn.Module):
+    """Network and head as one module, so that a team wraps both."""
+
+    def __init__(self, network: nn.Module, head: Head, spec: TrainSpec, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.network, self.head = network, head
+        self._spec, self._dtype = spec, dtype
+
+    def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Normalised images (n, C, H, W) and labels (n,) -> the fields of their NestedLoss."""
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self._dtype is torch.bfloat16):
+            z = self.network(images)
+        spec = self._spec
+        loss = nested_cross_entropy(
+            self.head,
+            z,
+            labels,
+            level_weights=spec.level_weights,
+            reduction=spec.reduction,
+            label_smoothing=spec.label_smoothing,
+        )
+        return loss.total, loss.levels, loss.hits
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,16 +62,33 @@ class Model:
     dtype: torch.dtype
 
     @classmethod
-    def new(cls, spec: TrainSpec, about: Traits, device: torch.device) -> Model:
-        """Fresh weights that depend on the spec's seed alone."""
+    def new(cls, spec: TrainSpec, about: Traits, device: torch.device, module: nn.Module | None = None) -> Model:
+        """Fresh weights depend on the spec's seed alone. module: a network of your own, in place of the spec's."""
+        preparation = prepared(spec, about)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(spec.seed)
-            config = ResidualConfig.for_images(about.size, about.channels, spec.vector_width)
-            network, head = ResidualNetwork(config), make_head(spec.head, spec.nesting, len(about.classes))
-        card = Card(f"residual-{spec.head}-{config.width}", config.width, spec.nesting)
-        fit = Fit(about.size, about.channels)
-        encoder = ImageEncoder(network.to(device), card, Preparation(fit, about.mean, about.std))
-        return cls(spec, encoder, head.to(device), about.classes, number_format(spec.precision, device))
+            network = _network(spec, preparation.fit, module)
+            width = cast(Network, network).width
+            spec.nesting.check_width(width)
+            head = make_head(spec.head, spec.nesting, len(about.classes))
+        name = type(module).__name__ if module else model_name(spec.encoder)
+        card = Card(f"{name}-{spec.head}-{width}", width, spec.nesting)
+        return cls._placed(spec, ImageEncoder(cast(Network, network), card, preparation), head, about.classes, device)
+
+    @classmethod
+    def again(cls, spec: TrainSpec, encoder: ImageEncoder, weights: HeadWeights, device: torch.device) -> Model:
+        """A model as it was committed."""
+        head = MRLHead.from_weights(weights)
+        return cls._placed(spec, encoder, head, weights.classes, device)
+
+    @classmethod
+    def _placed(
+        cls, spec: TrainSpec, encoder: ImageEncoder, head: Head, classes: tuple[str, ...], device: torch.device
+    ) -> Model:
+        dtype = number_format(spec.precision, device)
+        kept = torch.float64 if dtype is torch.float64 else torch.float32
+        encoder.module.to(device, kept)
+        return cls(spec, encoder, head.to(device, kept), classes, dtype)
 
     @property
     def network(self) -> nn.Module:
@@ -50,6 +97,17 @@ class Model:
     @property
     def device(self) -> torch.device:
         return self.encoder.device
+
+    def trainee(self) -> Trainee:
+        return Trainee(self.network, self.head, self.spec, self.dtype)
+
+    def trained(self) -> list[nn.Parameter]:
+        """The parameters that move; the others are told to keep no gradient."""
+        return [*tuned(cast(Network, self.network), self.spec.encoder.tune), *self.head.parameters()]
+
+    def training(self) -> None:
+        """Put what is trained, and nothing else, into training mode."""
+        train_mode(cast(Network, self.network), self.spec.encoder.tune)
 
     def finite(self) -> bool:
         """Whether no weight is NaN or Inf; the next loss would show it, but only after they were committed."""
@@ -66,29 +124,47 @@ class Model:
     def facts(self) -> dict[str, Any]:
         """For the log."""
         count = sum(p.numel() for p in self.parameters())
-        return {"classes": len(self.classes), "parameters": count, "dtype": str(self.dtype), "device": str(self.device)}
+        trained = sum(p.numel() for p in self.trained())
+        return {
+            "classes": len(self.classes),
+            "parameters": count,
+            "trained": trained,
+            "dtype": str(self.dtype),
+            "device": str(self.device),
+        }
 
-    def loss(self, images: Tensor, labels: Tensor) -> NestedLoss:
-        """Of uint8 images (n, H, W, C) and labels (n,)."""
-        self.network.train()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype is torch.bfloat16):
-            z = self.network(self.encoder.normalised(images))
-        spec = self.spec
-        return nested_cross_entropy(
-            self.head,
-            z,
-            labels.to(self.device),
-            level_weights=spec.level_weights,
-            reduction=spec.reduction,
-            label_smoothing=spec.label_smoothing,
-        )
+    def loss(self, images: Tensor, labels: Tensor, through: nn.Module | None = None) -> NestedLoss:
+        """Of uint8 images (n, H, W, C) and labels (n,). through: the trainee, as a team wrapped it."""
+        module = through or self.trainee()
+        total, levels, hits = module(self.encoder.normalised(images), labels.to(self.device, non_blocking=True))
+        return NestedLoss(total, levels, hits)
 
-    def accuracy(self, data: Samples) -> Tensor:
-        """(levels,): the share of samples whose most probable class is theirs."""
-        hits = torch.zeros(len(self.spec.nesting))
-        for indices in even_batches(np.arange(len(data)), 512):
-            images, labels = batch(data, indices)
+    def accuracy(self, data: Samples, team: Team, batch_size: int = 512) -> Tensor:
+        """(levels,): the share of samples whose most probable class is theirs, counted by all of a team."""
+        hits = torch.zeros(len(self.spec.nesting), dtype=torch.float64)
+        mine = np.array_split(np.arange(len(data)), team.size)[team.rank]
+        for start in range(0, len(mine), batch_size):
+            images, labels = batch(data, mine[start : start + batch_size])
             with torch.no_grad():
-                logits = self.head(self.encoder.vectors(images.numpy()))
+                logits = self.head(self.encoder.vectors(images.numpy()).to(self.head.weights[0].dtype))
             hits += torch.tensor([(level.argmax(1).cpu() == labels).sum().item() for level in logits])
-        return hits / len(data)
+        return team.total(hits) / len(data)
+
+
+def prepared(spec: TrainSpec, about: Traits) -> Preparation:
+    """What the network wants of its pictures, or what the data suggest. InputError if images have another shape."""
+    wanted = wanted_preparation(spec.encoder)
+    if wanted is None:
+        return Preparation(Fit(about.size, about.channels), about.mean, about.std)
+    if wanted.fit.shape != (*about.size, about.channels):
+        raise InputError(
+            f"{spec.encoder.network} takes images of {wanted.fit.shape} (H, W, C), the data have "
+            f"{(*about.size, about.channels)}; open them with Opening.like(wanted_preparation(spec.encoder).fit)"
+        )
+    return wanted
+
+
+def _network(spec: TrainSpec, fit: Fit, module: nn.Module | None) -> nn.Module:
+    if module is None:
+        return make_network(spec.encoder, fit, spec.width, spec.nesting)
+    return ModuleNetwork(module, fit, spec.width or spec.nesting.width)

@@ -3,38 +3,87 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from mrl.training.spec import Precision, TrainSpec
 
 _WORTH_A_THREAD = 3 << 30  # multiply-adds of a step, forward and back
+_START, _END = 1 / 25, 1 / 250_000  # of one cycle's rate, as shares of its peak (Smith and Topin, arXiv 1708.07120)
+_LEAST_MOMENTUM = 0.85  # of one cycle, where the rate is highest, unless the given one is lower
 
 
-def optimiser(modules: Iterable[nn.Module], spec: TrainSpec) -> Optimizer:
-    """AdamW, whose steps do not depend on how many levels' losses are summed; norms and biases do not decay."""
-    parameters = [p for module in modules for p in module.parameters()]
+def optimiser(parameters: Iterable[nn.Parameter], spec: TrainSpec) -> Optimizer:
+    """AdamW, SGD with momentum, or Adafactor; norms and biases do not decay.
+
+    The steps of AdamW and Adafactor do not depend on how many levels' losses are summed; those of SGD do.
+    """
+    listed = list(parameters)
     groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": spec.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in listed if p.ndim > 1], "weight_decay": spec.weight_decay},
+        {"params": [p for p in listed if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=spec.lr, fused=True)
+    groups = [group for group in groups if group["params"]]
+    if spec.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=spec.lr, momentum=spec.momentum)
+    if spec.optimizer == "adafactor":
+        return torch.optim.Adafactor(groups, lr=spec.lr)
+    return torch.optim.AdamW(groups, lr=spec.lr, betas=(spec.momentum, 0.999), fused=True)
 
 
-def one_cycle(optimiser: Optimizer, spec: TrainSpec, steps: int) -> LambdaLR:
-    """The rate rises linearly for the warm-up's share of the steps, then falls to zero along half a cosine."""
-    rise = max(1, round(spec.warmup * steps))
+@dataclass(frozen=True)
+class Rates:
+    """The learning rate and the momentum of each step, counted from 0: functions of the step alone."""
 
-    def share(step: int) -> float:
-        fall = (step - rise) / max(1, steps - rise)
-        return (step + 1) / rise if step < rise else 0.5 * (1 + math.cos(math.pi * min(1.0, fall)))
+    spec: TrainSpec
+    steps: int
 
-    return LambdaLR(optimiser, share)
+    @property
+    def rise(self) -> int:
+        """Steps of the warm-up."""
+        return min(self.steps, max(1, round(self.spec.warmup * self.steps)))
+
+    def lr(self, step: int) -> float:
+        """`one-cycle` rises and falls along half cosines; the others rise linearly, then fall to zero or stay."""
+        rise, fall = self.rise, self._fall(step)
+        peak, schedule = self.spec.lr, self.spec.schedule
+        if schedule == "one-cycle":
+            return peak * (_half_cosine(1, _START, step / rise) if step < rise else _half_cosine(_END, 1, fall))
+        if step < rise:
+            return peak * (step + 1) / rise
+        return peak * {"cosine": _half_cosine(0, 1, fall), "linear": 1 - fall, "constant": 1.0}[schedule]
+
+    def momentum(self, step: int) -> float:
+        """As given, except that one cycle lowers it where the rate is high."""
+        if self.spec.schedule != "one-cycle":
+            return self.spec.momentum
+        least = min(_LEAST_MOMENTUM, self.spec.momentum)
+        share = step / self.rise if step < self.rise else 1 - self._fall(step)
+        return _half_cosine(least, self.spec.momentum, share)
+
+    def apply(self, optimizer: Optimizer, step: int) -> float:
+        """Set an optimiser's rate and momentum for a step; the rate."""
+        lr, momentum = self.lr(step), self.momentum(step)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+            if "betas" in group:
+                group["betas"] = (momentum, group["betas"][1])
+            elif "momentum" in group:
+                group["momentum"] = momentum
+        return lr
+
+    def _fall(self, step: int) -> float:
+        return min(1.0, max(0, step - self.rise) / max(1, self.steps - self.rise))
+
+
+def _half_cosine(low: float, high: float, share: float) -> float:
+    """From `high` at share 0 to `low` at share 1."""
+    return low + (high - low) * 0.5 * (1 + math.cos(math.pi * share))
 
 
 def number_format(precision: Precision, device: torch.device) -> torch.dtype:
@@ -44,7 +93,7 @@ def number_format(precision: Precision, device: torch.device) -> torch.dtype:
     """
     if precision == "auto":
         precision = "bf16" if _multiplies_bf16(device) else "float32"
-    return torch.bfloat16 if precision == "bf16" else torch.float32
+    return {"bf16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}[precision]
 
 
 @contextmanager
@@ -64,5 +113,6 @@ def threads_for(macs: int) -> Iterator[int]:
 def _multiplies_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    probes = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("amx_tile", "avx512_bf16"))
-    return device.type == "cpu" and any(bool(probe()) for probe in probes if probe)
+    names = ("amx_tile", "avx512_bf16")
+    probes: Iterable[Callable[[], bool] | None] = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in names)
+    return device.type == "cpu" and any(probe() for probe in probes if probe)

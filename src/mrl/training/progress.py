@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -12,34 +13,59 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from mrl.nesting import Nesting
-from mrl.nn import NestedLoss
+from mrl.training.team import Team
 
 
 class Tally:
-    """Mean loss and accuracy of each level over the batches since it was made."""
+    """Sums of loss and hits of each level over the batches since it was made; each process of a team has its own."""
 
-    def __init__(self, nesting: Nesting) -> None:
+    def __init__(self, nesting: Nesting, device: torch.device) -> None:
         self.nesting = nesting
-        self.losses = torch.zeros(len(nesting), dtype=torch.float64)
-        self.hits = torch.zeros(len(nesting), dtype=torch.float64)
+        self.losses = torch.zeros(len(nesting), dtype=torch.float64, device=device)
+        self.hits = torch.zeros(len(nesting), dtype=torch.float64, device=device)
         self.rows = 0
-        self.start = time.monotonic()
+        self.seconds = 0.0
+        self._start = time.monotonic()
 
-    def add(self, loss: NestedLoss, rows: int) -> None:
-        self.losses += loss.levels.double().cpu() * rows
-        if loss.hits is not None:
-            self.hits += loss.hits.double().cpu()
+    def add(self, levels: Tensor, hits: Tensor | None, rows: int) -> None:
+        """levels: (levels,) mean losses of `rows` rows. Nothing waits for the device."""
+        self.losses += levels.double() * rows
+        if hits is not None:
+            self.hits += hits.double()
         self.rows += rows
 
-    def record(self) -> dict[str, Any]:
-        """For the log: loss and accuracy by dim, seconds and images a second."""
-        seconds = time.monotonic() - self.start
+    def record(self, team: Team) -> dict[str, Any]:
+        """For the log: loss and accuracy by dim over all of a team, seconds and images a second."""
+        seconds = self.elapsed()
+        sums = torch.cat([self.losses, self.hits, torch.tensor([float(self.rows)], device=self.losses.device)])
+        totals, levels = team.total(sums).cpu(), len(self.nesting)
+        losses, hits, rows = totals[:levels], totals[levels:-1], totals[-1]
         return {
-            "loss": by_dim(self.nesting, self.losses / self.rows),
-            "accuracy": by_dim(self.nesting, self.hits / self.rows),
+            "loss": by_dim(self.nesting, losses / rows),
+            "accuracy": by_dim(self.nesting, hits / rows),
             "seconds": round(seconds, 3),
-            "images_per_second": round(self.rows / max(seconds, 1e-9), 1),
+            "images_per_second": round(float(rows) / max(seconds, 1e-9), 1),
         }
+
+    def elapsed(self) -> float:
+        return self.seconds + time.monotonic() - self._start
+
+    def to_json(self, team: Team) -> dict[str, Any]:
+        """The sums of all of a team, so that any number of processes goes on from them."""
+        return {
+            "losses": team.total(self.losses).tolist(),
+            "hits": team.total(self.hits).tolist(),
+            "rows": round(float(team.total(torch.tensor(float(self.rows), dtype=torch.float64)))),
+            "seconds": self.elapsed(),
+        }
+
+    def take_up(self, document: Mapping[str, Any], team: Team) -> None:
+        """Go on from sums that were kept; in a team, the main process does."""
+        self.seconds = float(document["seconds"])
+        if team.main:
+            self.losses += torch.tensor(document["losses"], dtype=torch.float64, device=self.losses.device)
+            self.hits += torch.tensor(document["hits"], dtype=torch.float64, device=self.hits.device)
+            self.rows += int(document["rows"])
 
 
 def by_dim(nesting: Nesting, values: Tensor) -> dict[str, float]:
@@ -59,22 +85,30 @@ class Display:
         )
         self._bar = Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True)
         self._quiet = quiet
+        self._said = 0.0
         self._epochs = epochs
         self._task = self._bar.add_task("training", total=steps, now="")
 
-    def step(self, epoch: int, tally: Tally) -> None:
-        now = levels_text(
-            by_dim(tally.nesting, tally.losses / tally.rows), by_dim(tally.nesting, tally.hits / tally.rows)
-        )
-        self._bar.update(self._task, advance=1, description=f"epoch {epoch}/{self._epochs}", now=now)
-
-    def epoch(self, epoch: int, record: dict[str, Any]) -> None:
+    def step(self, epoch: int, tally: Tally, steps: int = 1) -> None:
+        """Move on by some steps; the numbers beside the bar are asked of the device at most twice a second."""
         if self._quiet:
             return
+        self._bar.update(self._task, advance=steps, description=f"epoch {epoch}/{self._epochs}")
+        if tally.rows and time.monotonic() - self._said > 0.5:
+            self._said = time.monotonic()
+            losses, hits = ((sums / tally.rows).cpu() for sums in (tally.losses, tally.hits))
+            self._bar.update(self._task, now=levels_text(by_dim(tally.nesting, losses), by_dim(tally.nesting, hits)))
+
+    def say(self, text: str) -> None:
+        """A line above the bar."""
+        if not self._quiet:
+            self._bar.console.print(text, highlight=False)
+
+    def epoch(self, epoch: int, record: dict[str, Any]) -> None:
         text = levels_text(record["loss"], record["accuracy"])
         if "validation" in record:
             text += " · validation " + " ".join(f"{dim}: {value:.1%}" for dim, value in record["validation"].items())
-        self._bar.console.print(f"epoch {epoch}/{self._epochs} ({record['seconds']:.1f} s) {text}", highlight=False)
+        self.say(f"epoch {epoch}/{self._epochs} ({record['seconds']:.1f} s) {text}")
 
     def __enter__(self) -> Display:
         self._bar.start()

@@ -1,104 +1,270 @@
 """Run: the folder of a training run. Whole or absent at any moment; only its log grows.
 
-RUN/manifest.json               sealed: card, spec, classes, epoch, and which encoder and head are the newest
-RUN/encoder-0003.safetensors    sealed: the network after epoch 3, with all that encoding needs
-RUN/head-0003.safetensors       sealed: its classifiers, HeadWeights
-RUN/log.jsonl                   one JSON line per epoch and every so many steps
+RUN/manifest.json                   sealed: card, spec, classes, data, versions, and the states that are kept
+RUN/encoder-00000400.safetensors    sealed: the network after step 400, with all that encoding needs
+RUN/head-00000400.safetensors       sealed: its classifiers, HeadWeights
+RUN/progress-00000400.safetensors   sealed: what going on from there needs besides: the optimiser's memory, the position
+RUN/log.jsonl                       one JSON line per epoch and every so many steps
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from mrl.card import Card
-from mrl.disk import Folder
+from mrl.disk import MANIFEST, Content, Folder, read_tensors, sealed_tensors
 from mrl.encoders.image import RUN_KIND, ImageEncoder
+from mrl.errors import StorageError
 from mrl.heads import HeadWeights
 from mrl.log import append_line, read_lines
 from mrl.training.spec import TrainSpec
+from mrl.training.state import Arrays
 
 LOG = "log.jsonl"
+PROGRESS_KIND = "mrl-progress"
+_OURS = re.compile(r"\.tmp-.*|(encoder|head|progress)-\d+\.safetensors")
+_PACKAGES = ("mrl", "torch", "numpy", "transformers", "accelerate", "datasets", "pillow")
+
+
+@dataclass(frozen=True)
+class State:
+    """One committed state of a run. step: optimiser steps done. epoch: whole epochs done. score: its validation
+    accuracy, as the best one is chosen by it. resumable: whether training can go on from it. fingerprint: of the
+    encoder's weights."""
+
+    step: int
+    epoch: int
+    score: float | None = None
+    resumable: bool = True
+    fingerprint: str = ""
+
+    @property
+    def encoder(self) -> str:
+        return f"encoder-{self.step:08d}.safetensors"
+
+    @property
+    def head(self) -> str:
+        return f"head-{self.step:08d}.safetensors"
+
+    @property
+    def progress(self) -> str:
+        return f"progress-{self.step:08d}.safetensors"
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return (self.encoder, self.head, self.progress) if self.resumable else (self.encoder, self.head)
 
 
 class Run:
-    """A training run on disk, at its newest committed epoch.
+    """A training run on disk, at its newest committed state or its best one.
 
-    spec: what was asked for. card: what its vectors are. classes: their names by label. epoch: the epochs done.
+    spec: what was asked for. card: what its vectors are. classes: their names by label. state: the one that is open.
     """
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: Folder, *, best: bool = False) -> None:
         self._folder = folder
         self.path = folder.path
+        self.state = self.best if best else self.states[-1]
 
     @classmethod
-    def open(cls, path: str | Path) -> Run:
-        """StorageError if nothing was committed at `path`, DamagedError if its manifest changed."""
-        return cls(Folder.open(Path(path), RUN_KIND))
+    def open(cls, path: str | Path, *, best: bool = False) -> Run:
+        """StorageError if nothing was committed at `path`, DamagedError if its manifest changed.
+
+        best: open the state with the best validation accuracy, not the newest; StorageError if none was measured.
+        """
+        return cls(Folder.open(Path(path), RUN_KIND), best=best)
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        return self._folder.manifest
 
     @property
     def spec(self) -> TrainSpec:
-        return TrainSpec.from_json(self._folder.manifest["spec"])
+        return TrainSpec.from_json(self.manifest["spec"])
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        """All that are kept, oldest first."""
+        return tuple(State(**state) for state in self.manifest["states"])
+
+    @property
+    def best(self) -> State:
+        """The state of the best validation accuracy."""
+        scored = [state for state in self.states if state.score is not None]
+        if not scored:
+            raise StorageError(f"{self.path} has no best state: no validation accuracy was measured; take the newest")
+        return max(scored, key=lambda state: (state.score, -state.step))
 
     @property
     def card(self) -> Card:
-        return Card.from_json(self._folder.manifest["card"])
+        return replace(Card.from_json(self.manifest["card"]), fingerprint=self.state.fingerprint)
 
     @property
     def classes(self) -> tuple[str, ...]:
-        return tuple(self._folder.manifest["classes"])
+        return tuple(self.manifest["classes"])
 
     @property
     def epoch(self) -> int:
-        return int(self._folder.manifest["epoch"])
+        """Whole epochs done."""
+        return self.state.epoch
+
+    @property
+    def finished(self) -> bool:
+        """Whether training came to its end, or stopped early."""
+        return bool(self.manifest["finished"])
 
     @cached_property
     def encoder(self) -> ImageEncoder:
         """DamagedError names the file if its bytes changed."""
-        return ImageEncoder.load(self._folder.verified(self._folder.manifest["encoder"]))
+        return self.load_encoder()
+
+    def load_encoder(self, network: nn.Module | None = None) -> ImageEncoder:
+        """network: your own module, where the run was trained with one."""
+        return ImageEncoder.load(self._folder.verified(self.state.encoder), network)
 
     @cached_property
     def head(self) -> HeadWeights:
         """DamagedError names the file if its bytes changed."""
-        return HeadWeights.load(self._folder.verified(self._folder.manifest["head"]))
+        return HeadWeights.load(self._folder.verified(self.state.head))
+
+    def progress(self) -> tuple[Arrays, dict[str, Any]]:
+        """What going on needs besides the weights: the optimiser's memory, and where it stood."""
+        return read_tensors(self._folder.verified(self.state.progress), PROGRESS_KIND)
 
     @property
     def log(self) -> list[dict[str, Any]]:
         """The log's lines; a last one that a crash cut short is left out."""
         return read_lines(self.path / LOG)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Of the committed files."""
+        return frozenset(self._folder.entries)
+
     def verify(self) -> int:
         """Compare every committed file with its checksum; the number of files. DamagedError names the first bad one."""
         return sum(1 for _ in self._folder.verify())
 
 
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """What one commit writes. progress: the optimiser's memory and the position, or None once nothing goes on."""
+
+    state: State
+    encoder: ImageEncoder
+    head: HeadWeights
+    progress: tuple[Arrays, Mapping[str, Any]] | None
+
+
 class RunWriter:
-    """Commits the epochs of a new run, each as a whole, and writes its log."""
+    """Commits the states of a run, each as a whole, and writes its log."""
 
-    def __init__(self, path: str | Path, spec: TrainSpec) -> None:
-        self._folder = Folder.create(Path(path), RUN_KIND)
+    def __init__(
+        self, folder: Folder | None, spec: TrainSpec, data: Mapping[str, Any], states: Sequence[State] = ()
+    ) -> None:
+        self._committing = folder
         self._spec = spec
+        self._data = dict(data)
+        self._states = tuple(states)
 
-    def commit(self, epoch: int, encoder: ImageEncoder, head: HeadWeights) -> None:
-        """Publish the state after an epoch (0: before the first) in place of the one before."""
-        names = {"encoder": f"encoder-{epoch:04d}.safetensors", "head": f"head-{epoch:04d}.safetensors"}
-        card = encoder.card
+    @classmethod
+    def create(cls, path: Path, spec: TrainSpec, data: Mapping[str, Any]) -> RunWriter:
+        """Start a run. data: what tells the training data from others. ExistsError if something is at `path`."""
+        return cls(Folder.create(path, RUN_KIND), spec, data)
+
+    @classmethod
+    def elsewhere(cls, spec: TrainSpec) -> RunWriter:
+        """That of a process which leaves writing to the main one."""
+        return cls(None, spec, {})
+
+    @property
+    def _folder(self) -> Folder:
+        if self._committing is None:
+            raise StorageError("this process of the team does not write; the main one does")
+        return self._committing
+
+    @classmethod
+    def again(cls, run: Run) -> RunWriter:
+        """Go on with a run: what its log says beyond the newest state is taken back."""
+        length = int(run.manifest["log_bytes"])
+        log = run.path / LOG
+        if log.exists() and log.stat().st_size > length:
+            os.truncate(log, length)
+        clear(run.path, spare=run.names)
+        return cls(Folder.open(run.path, RUN_KIND), run.spec, run.manifest["data"], run.states)
+
+    def commit(self, snapshot: Snapshot, *, finished: bool = False) -> None:
+        """Publish a state; older ones than the last `keep` go, except the best one."""
+        card = snapshot.encoder.card
+        newest = replace(snapshot.state, fingerprint=card.fingerprint)
+        states = self._kept((*self._states, newest))
         manifest = {
             "card": card.to_json(),
             "spec": self._spec.to_json(),
-            "classes": list(head.classes),
-            "epoch": epoch,
-            **names,
+            "classes": list(snapshot.head.classes),
+            "data": self._data,
+            "versions": versions(),
+            "states": [asdict(state) for state in states],
+            "finished": finished,
+            "log_bytes": _size(self._folder.path / LOG),
+            "encoder": newest.encoder,
+            "head": newest.head,
         }
-        head = replace(head, fingerprint=card.fingerprint)
-        new = {names["encoder"]: encoder.sealed(), names["head"]: head.sealed()}
-        self._folder.commit(new, manifest, keep=lambda _: False)
+        keep = {name for state in states for name in state.files}
+        self._folder.commit(self._files(snapshot, card), manifest, keep=lambda name: name in keep)
+        self._states = states
+
+    def _files(self, snapshot: Snapshot, card: Card) -> dict[str, Content]:
+        state, head = snapshot.state, replace(snapshot.head, fingerprint=card.fingerprint)
+        files: dict[str, Content] = {state.encoder: snapshot.encoder.sealed(), state.head: head.sealed()}
+        if snapshot.progress is not None:
+            files[state.progress] = sealed_tensors(*snapshot.progress, PROGRESS_KIND)
+        return files
+
+    def _kept(self, states: tuple[State, ...]) -> tuple[State, ...]:
+        """The last few and the best one; what is only the best needs no progress."""
+        newest = states[-self._spec.checkpoints.keep :]
+        scored = [state for state in states if state.score is not None]
+        best = max(scored, key=lambda state: (state.score, -state.step), default=None)
+        if best is None or best in newest:
+            return newest
+        return (replace(best, resumable=False), *newest)
 
     def log(self, record: Mapping[str, Any]) -> None:
         append_line(self._folder.path / LOG, record)
 
-    def finished(self) -> Run:
-        return Run(self._folder)
+
+def versions() -> dict[str, str]:
+    """Of the packages that decide what training does."""
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def clear(path: Path, spare: frozenset[str] = frozenset()) -> None:
+    """Remove what a killed writer left half done: temporary files, and states that no manifest names."""
+    for file in path.iterdir() if path.is_dir() else ():
+        if _OURS.fullmatch(file.name) and file.name not in spare:
+            file.unlink()
+
+
+def begun(path: Path) -> bool:
+    """Whether a run was committed at `path`."""
+    return (path / MANIFEST).is_file()

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
-import numpy.typing as npt
 
 from mrl.errors import InputError
-from mrl.training.data import ImageData, LazyImages
+from mrl.training.data import ImageData
 
 
 def held_out(data: ImageData, share: float = 0.2, seed: int = 0) -> tuple[ImageData, ImageData]:
@@ -27,11 +24,4 @@ def held_out(data: ImageData, share: float = 0.2, seed: int = 0) -> tuple[ImageD
         out[members[: min(len(members) - 1, round(share * len(members)))]] = True
     if not out.any():
         raise InputError(f"{len(data)} images leave none to hold out; give at least a few of each class")
-    return rows(data, np.flatnonzero(~out)), rows(data, np.flatnonzero(out))
-
-
-def rows(data: ImageData, at: npt.NDArray[np.int64]) -> ImageData:
-    """The images at these positions, with the classes of all."""
-    images = data.images
-    part = LazyImages(images.paths[at], images.decoding) if isinstance(images, LazyImages) else images[at]
-    return replace(data, images=part, labels=None if data.labels is None else data.labels[at], ids=data.ids[at])
+    return data.part(np.flatnonzero(~out)), data.part(np.flatnonzero(out))

@@ -1,0 +1,75 @@
+"""Files of a Transformers model, by its folder or its name; they are read as data and nothing in them is run."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mrl.errors import InputError, StorageError
+
+_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+def read_document(source: str, name: str) -> dict[str, Any] | None:
+    """A JSON file of a model, by the model's folder or name; None if it has no such file. StorageError, InputError."""
+    path = Path(source) / name if Path(source).is_dir() else _fetched(source, name)
+    if path is None or not path.is_file():
+        return None
+    try:
+        document: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StorageError(f"cannot read {path}: {error}; fetch it again") from error
+    if not isinstance(document, dict):
+        raise InputError(f"{path} must hold a JSON object, got a {type(document).__name__}; fetch it again")
+    return document
+
+
+def _fetched(source: str, name: str) -> Path | None:
+    """Where the library keeps a file of a named model, fetched if need be."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    remedy = (
+        "check the name, or run `hf download NAME --local-dir FOLDER` where there is a network, and give the FOLDER"
+    )
+    if not _NAME.fullmatch(source):
+        raise StorageError(f"{source} is no folder here, nor the name of a model; {remedy}")
+    try:
+        with quiet():
+            return Path(hf_hub_download(source, name))
+    except LocalEntryNotFoundError as error:
+        raise StorageError(f"{source} is no folder here, and no such model could be fetched; {remedy}") from error
+    except EntryNotFoundError:
+        return None
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise StorageError(f"{source} is no folder here, and no such model was found; {remedy}") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without Transformers' own messages and progress bars, which are as they were afterwards."""
+    import huggingface_hub.utils
+    import transformers.utils.logging
+
+    hub: Any = huggingface_hub.utils
+    logging: Any = transformers.utils.logging
+    level, bars, hidden = logging.get_verbosity(), logging.is_progress_bar_enabled(), hub.are_progress_bars_disabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+        (hub.disable_progress_bars if hidden else hub.enable_progress_bars)()
+
+
+def first_line(error: BaseException) -> str:
+    """The first line that says something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else type(error).__name__

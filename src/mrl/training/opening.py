@@ -1,0 +1,98 @@
+"""How to open data: what pictures become, and which rows and columns of a table they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mrl.encoders.fit import Fit, Resample
+from mrl.errors import InputError
+from mrl.options import from_document, option
+
+MEMORY = 2 << 30  # bytes of decoded images that are held rather than decoded again in every epoch
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which rows and columns of a table are meant; it says nothing of folders of images and .npz files.
+
+    Columns of images and labels are found by their types and names unless they are named here.
+    """
+
+    split: str = option("train", "Which split of a dataset that has several.")
+    image: str | None = option(None, "The column of pictures, or of their paths.")
+    label: str | None = option(None, "The column of labels.")
+    id: str | None = option(None, "The column of ids; without one, rows are numbered.")
+    stream: bool = option(False, "Read rows one after another, never all of them.")
+    count: int | None = option(None, "Rows of one pass of a stream, where the data do not tell.")
+    classes: tuple[str, ...] = option(
+        (), "Names by label, where the data do not tell (a file, one a line)."
+    )
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(self.classes))
+        if self.count is not None and self.count < 1:
+            raise InputError(f"count is the number of rows of one pass, at least 1, got {self.count}")
+        if len(set(self.classes)) < len(self.classes):
+            twice = next(name for i, name in enumerate(self.classes) if name in self.classes[:i])
+            raise InputError(f"class names must differ, got {twice!r} twice; rename one")
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How to open data. size: (H, W), channels: 1 or 3 (defaults: what the pictures have). skip_corrupt: leave pictures
+    out that cannot be decoded, rather than stop. labelled: whether labels are needed. memory: bytes of decoded images
+    that may be held; more are decoded anew whenever they are asked for. crop, resample: see `Fit`. rows: of tables."""
+
+    size: tuple[int, int] | None = None
+    channels: int | None = None
+    skip_corrupt: bool = False
+    labelled: bool = True
+    memory: int = MEMORY
+    crop: float | None = None
+    resample: Resample = "bilinear"
+    rows: Rows = Rows()
+
+    @classmethod
+    def like(
+        cls,
+        fit: Fit,
+        *,
+        skip_corrupt: bool = False,
+        labelled: bool = True,
+        memory: int = MEMORY,
+        rows: Rows = Rows(),
+    ) -> Opening:
+        """As an encoder expects its pictures."""
+        return cls(fit.size, fit.channels, skip_corrupt, labelled, memory, fit.crop, fit.resample, rows)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Opening:
+        parts = dict(document)
+        parts["size"] = parts["size"] and tuple(parts["size"])
+        return from_document(cls, {**parts, "rows": from_document(Rows, parts["rows"], "row")}, "opening")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where data came from, so that a run can be repeated. source: the path or name. how: it was opened."""
+
+    source: str
+    how: Opening
+
+    @classmethod
+    def of(cls, source: str | Path, how: Opening) -> Origin:
+        """A path is kept in full, so that it means the same elsewhere."""
+        return cls(str(Path(source).resolve()) if Path(source).exists() else str(source), how)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"source": self.source, "how": self.how.to_json()}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Origin:
+        return cls(document["source"], Opening.from_json(document["how"]))

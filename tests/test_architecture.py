@@ -15,8 +15,8 @@ SOURCE = Path(mrl.__file__).parent
 
 # Each may import only from itself and from those before it.
 ORDER = (
-    "errors options nesting topk segments disk log card vectors maps heads promise evaluation retrieval advise classify "
-    "nn encoders training baselines adapt databases report serve cli"
+    "errors options nesting topk segments disk log card vectors maps heads promise evaluation retrieval advise "
+    "classify nn encoders training baselines adapt databases report serve cli __main__"
 ).split()
 WITH_TORCH = {"nn", "encoders", "training", "baselines", "adapt"}
 
@@ -67,7 +67,7 @@ def test_torch_stays_in_its_rooms(path):
 
 def brought_in(statement: str) -> set[str]:
     """Which heavy packages a fresh interpreter holds after the statement."""
-    heavy = "torch faiss numba matplotlib sklearn scipy pyarrow PIL"
+    heavy = "torch faiss numba matplotlib sklearn scipy pyarrow PIL transformers datasets accelerate"
     code = f"import sys\n{statement}\nprint(*(set({heavy.split()!r}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(done.stdout.split())
@@ -79,6 +79,15 @@ def test_import_mrl_is_light():
 
 def test_the_command_line_is_light_until_a_verb_needs_more():
     assert brought_in("import mrl.cli") == set()
+
+
+def test_settings_are_light():
+    assert brought_in("from mrl.training import Checkpoints, Opening, Rows, TrainSpec") == set()
+    assert brought_in("from mrl.encoders import EncoderSpec") == set()
+
+
+def test_training_brings_in_no_more_than_it_needs():
+    assert brought_in("from mrl.training import train, embed, open_data") == {"torch", "PIL"}
 
 
 def test_the_lightness_test_can_fail():

@@ -23,13 +23,14 @@ __all__ = ["Card", "HeadWeights", "MrlError", "Nesting", "Table", "load", "prefi
 __version__ = "0.1.0"
 
 
-def load(run: str | Path, network: Module | None = None) -> ImageEncoder:
-    """The encoder of a training run, ready to encode. Needs the `train` extra.
+def load(run: str | Path, network: Module | None = None, *, best: bool = False) -> ImageEncoder:
+    """The encoder of a training run, or of its own file, ready to encode. Needs the `train` extra.
 
-    network: your own module, where the run was trained with one; its file holds weights and no code.
+    network: your own module, where the run was trained with one; its file holds weights and no code. best: of a run,
+    the encoder of the best validation accuracy, not the newest.
 
     `load(RUN).encode(images, dim=64)` gives (n, 64) float32, cut as the run's metric asks for.
     """
     from mrl.encoders import load as load_encoder
 
-    return load_encoder(run, network)
+    return load_encoder(run, network, best=best)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mrl.disk import Content, Folder, read_tensors, sealed_tensors, write
-from mrl.errors import InputError, NestingError
+from mrl.errors import InputError, NestingError, StorageError
 from mrl.nesting import Nesting, prefix
 
 KIND = "mrl-head"
@@ -111,12 +111,15 @@ class HeadWeights:
         write(Path(path), content)
 
     @classmethod
-    def load(cls, path: str | Path) -> HeadWeights:
-        """Read one back from its file, or the newest one of a run's folder. DamagedError if a byte changed."""
+    def load(cls, path: str | Path, *, best: bool = False) -> HeadWeights:
+        """Read one back from its file, or the newest one of a run's folder. DamagedError if a byte changed.
+
+        best: of a run, that of the best validation accuracy; StorageError if none was measured.
+        """
         path = Path(path)
         if path.is_dir():
             run = Folder.open(path, "mrl-run")
-            path = run.verified(run.manifest["head"])
+            path = run.verified(chosen(run, best=best)["head"])
         tensors, about = read_tensors(path, KIND)
         weights = tuple(tensors[f"weight.{i}"] for i in range(sum(name.startswith("weight.") for name in tensors)))
         biases = tuple(tensors[f"bias.{i}"] for i in range(len(tensors) - len(weights)))
@@ -140,6 +143,15 @@ class HeadWeights:
             )
         nesting = nesting or Nesting(own)
         return cls(nesting, len(weights) == 1 < len(nesting), tuple(weights), tuple(biases))
+
+
+def chosen(run: Folder, *, best: bool) -> Mapping[str, str]:
+    """What names `encoder` and `head` of a run's newest state, or of its best one."""
+    if not best:
+        return run.manifest
+    if run.manifest["best"] is None:
+        raise StorageError(f"{run.path} has no best state: no validation accuracy was measured; take the newest")
+    return dict(run.manifest["best"])
 
 
 def _reference_layers(state: Mapping[str, npt.ArrayLike]) -> dict[tuple[int, str], Array]:

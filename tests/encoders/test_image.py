@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -125,3 +127,15 @@ def test_a_batch_has_at_least_one_image(batch_size):
     encoder = ImageEncoder.__new__(ImageEncoder)  # refused before anything else is looked at
     with pytest.raises(InputError, match=f"batch_size must be at least 1, got {batch_size}"):
         encoder.encode(np.zeros((3, 8, 8), np.uint8), batch_size=batch_size)
+
+
+def brought_in(statement):
+    """Which heavy packages a fresh interpreter holds after the statement."""
+    code = f"import sys\n{statement}\nprint(*{{'torch', 'transformers', 'torchvision', 'datasets'}} & set(sys.modules))"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_an_import_brings_no_more_than_is_needed():
+    assert brought_in("import mrl.encoders, mrl.encoders.spec") == []
+    everything = "from mrl.encoders import making, module, reference, vision"
+    assert brought_in(f"import mrl.encoders; {everything}; mrl.encoders.load") == ["torch"]

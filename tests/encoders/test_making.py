@@ -130,7 +130,7 @@ def test_what_a_spec_cannot_ask_for(tmp_path):
         make_network(EncoderSpec(spec.network, norm="group"), FIT, None, DIMS)
     with pytest.raises(InputError, match=r"images of 30 x 33 pixels do not divide into patches of 8; .* 32 x 32"):
         make_network(spec, Fit((30, 33), 3), None, DIMS)
-    with pytest.raises(InputError, match="cannot build a clip_vision_model|CLIPVision"):
+    with pytest.raises(InputError, match="cannot build a clip_vision_model: "):
         make_network(configured(tmp_path, document("clip_vision_model")), Fit((32, 64), 3), None, DIMS)
     with pytest.raises(InputError, match="SwinModel takes no images of 16 x 16 pixels with 3 channels: "):
         make_network(configured(tmp_path, document("swin")), Fit((16, 16), 3), None, DIMS)

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import json
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from mrl.encoders import EncoderSpec
 from mrl.nesting import Nesting
 from mrl.training import Opening, TrainSpec, embed, from_arrays, open_data, train
 
@@ -32,6 +34,30 @@ def test_digits_are_told_apart_at_eight_dims_and_more(tmp_path):
     for dim in (8, 16, 32):
         assert nearest(*tables, dim) >= 0.97
         assert run.log[-1]["validation"][str(dim)] >= 0.97
+
+
+def test_a_vision_transformer_tells_digits_apart(tmp_path):
+    """From its configuration to vectors, end to end: trained, committed, loaded, embedded, and asked."""
+    config = {
+        "model_type": "vit",
+        "hidden_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 96,
+        "patch_size": 2,
+    }
+    (tmp_path / "vit.json").write_text(json.dumps(config))
+    digits = load_digits()
+    images = (digits.images * (255 / 16)).round().astype(np.uint8)
+    order = np.random.default_rng(0).permutation(len(images))
+    data, queries = (from_arrays(images[part], digits.target[part]) for part in (order[400:], order[:400]))
+    encoder = EncoderSpec(str(tmp_path / "vit.json"))
+    spec = TrainSpec(Nesting((4, 8, 16, 48)), epochs=16, batch_size=32, augment="none", encoder=encoder)
+    run = train(spec, data, tmp_path / "run", validation=queries, quiet=True)
+    tables = embed(run, data, tmp_path / "database"), embed(run.path, queries, tmp_path / "queries")
+    for dim in (8, 16, 48):
+        assert nearest(*tables, dim) >= 0.9
+        assert run.log[-1]["validation"][str(dim)] >= 0.9
 
 
 @pytest.fixture(scope="module")

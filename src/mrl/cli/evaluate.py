@@ -16,6 +16,9 @@ def evaluate(
     head: Annotated[
         Path | None, typer.Option(help="A run, or a head's file. Without one, linear accuracy comes from a probe.")
     ] = None,
+    best: Annotated[
+        bool, typer.Option("--best", help="Of a run, take the head of its best epoch, not of its last.")
+    ] = False,
     dims: Annotated[
         str | None, typer.Option(help="What to measure, as 8,16,32.", show_default="trained dims and those between")
     ] = None,
@@ -41,7 +44,7 @@ def evaluate(
     rows = measure(
         Table.open(database),
         Table.open(queries),
-        None if head is None else HeadWeights.load(head),
+        None if head is None else HeadWeights.load(head, best=best),
         dims=None if dims is None else Nesting.parse(dims),
         k=k,
         run=name,

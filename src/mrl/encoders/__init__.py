@@ -10,16 +10,33 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mrl.encoders.image import ImageEncoder, load
+    from mrl.encoders.module import ModuleNetwork
+    from mrl.encoders.reference import from_reference
     from mrl.encoders.residual import ResidualConfig, ResidualNetwork
     from mrl.encoders.spec import EncoderSpec
+    from mrl.encoders.vision import VisionConfig, VisionNetwork
 
-__all__ = ["EncoderSpec", "ImageEncoder", "ResidualConfig", "ResidualNetwork", "load"]
+__all__ = [
+    "EncoderSpec",
+    "ImageEncoder",
+    "ModuleNetwork",
+    "ResidualConfig",
+    "ResidualNetwork",
+    "VisionConfig",
+    "VisionNetwork",
+    "from_reference",
+    "load",
+]
 
 _PLACES = {
     "EncoderSpec": "spec",
     "ImageEncoder": "image",
+    "ModuleNetwork": "module",
     "ResidualConfig": "residual",
     "ResidualNetwork": "residual",
+    "VisionConfig": "vision",
+    "VisionNetwork": "vision",
+    "from_reference": "reference",
     "load": "image",
 }
 

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from mrl.card import Card
-from mrl.disk import Folder, read_tensors, sealed_tensors
+from mrl.disk import Folder, read_tensors, sealed_tensors, write
 from mrl.encoders.dry import evaluating
 from mrl.encoders.module import ModuleNetwork
 from mrl.encoders.networks import Network, restored
 from mrl.encoders.pixels import Fit, Images, Pixels, listed, stacked
 from mrl.encoders.preparation import Preparation
 from mrl.errors import CardError, InputError
+from mrl.heads import chosen
 from mrl.nesting import prefix
 
 KIND = "mrl-encoder"
@@ -62,6 +63,11 @@ class ImageEncoder:
         """What the vectors are, with the digest of the weights as they are now."""
         return replace(self._card, fingerprint=fingerprint(self._weights()))
 
+    def to(self, device: str | torch.device) -> ImageEncoder:
+        """Move the network; the encoder itself."""
+        self.module.to(device)
+        return self
+
     def encode(self, images: Images, dim: int | None = None, *, raw: bool = False, batch_size: int = 256) -> Vectors:
         """The first `dim` coordinates (default: all) of each picture's vector, cut as the card's metric asks: (n, dim).
 
@@ -91,6 +97,10 @@ class ImageEncoder:
         """uint8 (n, H, W, C) -> (n, C, H, W) as the network wants it, on its device and in its number format."""
         prepared = self.preparation.normalised(pixels, self.device)
         return prepared.to(next(self.module.parameters()).dtype)
+
+    def save(self, path: str | Path) -> None:
+        """Write one sealed safetensors file, atomically."""
+        write(Path(path), self.sealed())
 
     def sealed(self) -> bytes:
         """The bytes of the encoder's own file."""
@@ -160,10 +170,14 @@ def fingerprint(weights: Mapping[str, npt.NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
-def load(run: str | Path, network: nn.Module | None = None) -> ImageEncoder:
-    """The newest encoder of a run folder, its bytes compared with their checksums. network: as of ImageEncoder.load.
+def load(run: str | Path, network: nn.Module | None = None, *, best: bool = False) -> ImageEncoder:
+    """The newest encoder of a run folder, its bytes compared with their checksums, or an encoder's own file.
 
-    StorageError if nothing was committed there, DamagedError naming the file whose bytes changed.
+    network: as of ImageEncoder.load. best: of a run, that of the best validation accuracy. StorageError if there is
+    none, DamagedError naming the file whose bytes changed.
     """
-    folder = Folder.open(Path(run), RUN_KIND)
-    return ImageEncoder.load(folder.verified(folder.manifest["encoder"]), network)
+    path = Path(run)
+    if path.is_file():
+        return ImageEncoder.load(path, network)
+    folder = Folder.open(path, RUN_KIND)
+    return ImageEncoder.load(folder.verified(chosen(folder, best=best)["encoder"]), network)

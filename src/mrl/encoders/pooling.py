@@ -27,8 +27,10 @@ def pooled(output: Any, pooling: Pooling, tokens: int) -> Tensor:
 
 def resolved(model: nn.Module, output: Any, pooling: Pooling) -> Pooling:
     """`auto` is the model's own pooling, else its class token, else the mean. InputError for what a model lacks."""
+    if getattr(output, "last_hidden_state", None) is None:
+        raise InputError(f"{type(model).__name__} makes no hidden states to pool; take another vision model")
     own = getattr(output, "pooler_output", None) is not None
-    token = _has_class_token(model)
+    token = _has_class_token(model) and output.last_hidden_state.ndim == 3
     if pooling == "auto":
         return "pooler" if own else "cls" if token else "mean"
     if (pooling == "pooler" and not own) or (pooling == "cls" and not token):
@@ -41,7 +43,9 @@ def leading_tokens(model: Any, output: Any, size: tuple[int, int]) -> int:
     """How many tokens (of the class, registers) stand before those of the patches."""
     if not _has_class_token(model):
         return 0
-    patch = model.config.patch_size
+    patch = getattr(model.config, "patch_size", None)
+    if patch is None:
+        return 1
     sides = patch if isinstance(patch, Iterable) else (patch, patch)
     patches = math.prod(pixels // int(side) for pixels, side in zip(size, sides, strict=True))
     return max(1, int(output.last_hidden_state.shape[1]) - patches)

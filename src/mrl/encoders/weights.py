@@ -65,8 +65,9 @@ def _check_safe(source: str) -> None:
 def _without_pooler(model: Any, pooling: str) -> nn.Module:
     """Take off a pooling layer that nothing reads: one that is another pooling's, or a dense layer behind the class
     token, which is made for the classes of pretraining and which most checkpoints lack."""
+    pooler = getattr(model, "pooler", None)
     optional = "add_pooling_layer" in inspect.signature(type(model).__init__).parameters
-    if optional and (pooling in ("cls", "mean") or (pooling == "auto" and hasattr(model.pooler, "dense"))):
+    if pooler and optional and (pooling in ("cls", "mean") or (pooling == "auto" and hasattr(pooler, "dense"))):
         model.pooler = None
     module: nn.Module = model
     return module

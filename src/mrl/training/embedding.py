@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from mrl.disk import MANIFEST, absent
 from mrl.encoders import ImageEncoder
@@ -33,17 +34,19 @@ def embed(
     batch_size: int = 256,
     resume: bool = False,
     add: bool = False,
+    device: str | None = None,
     each: Callable[[int], object] = lambda _: None,
 ) -> Table:
     """Write the vectors of a dataset, whole and as the network makes them, with ids and labels, as a table.
 
-    model: an encoder, a run or its path. With a run, labels are mapped by name onto the run's classes, and classes that
-    it does not know get the labels after. Blocks of `BLOCK` rows are committed one by one.
+    model: an encoder or its file, a run or its path. With a run, labels are mapped by name onto its classes, and those
+    that it does not know get the labels after. Blocks of `BLOCK` rows are committed one by one.
     resume: go on with the table at `out` after its last block, if there is one; with the same data, model, batch size
     and machine it ends in the same bytes as if nothing had interrupted it. If all is there already, nothing is written.
     add: embed the rows whose ids the table at `out`, finished or not, does not have, after those that it has; labels
     are mapped by name onto the table's. Data whose ids are row numbers are refused, see `check_ids`.
-    each: hears of the rows done and of those that were there already, from several threads.
+    device: what computes; default a GPU if there is one, for an encoder what it is on. each: hears of the rows done and
+    of those that were there already, from several threads.
 
     Memory holds one block of vectors and two batches of images. Raises ExistsError if something is at `out` and neither
     was asked for, CardError for another model's table, InputError if its rows are not the data's first (resume).
@@ -52,7 +55,7 @@ def embed(
         raise InputError(f"batch_size must be at least 1, got {batch_size}")
     out = Path(out)
     check_out(out, resume=resume, add=add)
-    encoder, data = _named(model, data)
+    encoder, data = _named(model, data, device)
     if add:
         check_ids(data)
     rows, names = every_row(data), _names(data)
@@ -104,13 +107,17 @@ def check_ids(data: Samples | Stream) -> None:
         )
 
 
-def _named(model: Run | ImageEncoder | str | Path, data: Samples | Stream) -> tuple[ImageEncoder, Samples | Stream]:
-    """The encoder, and the data with the run's labels."""
+def _named(
+    model: Run | ImageEncoder | str | Path, data: Samples | Stream, device: str | None
+) -> tuple[ImageEncoder, Samples | Stream]:
+    """The encoder, on the device that computes, and the data with the run's labels."""
     if isinstance(model, str | Path):
-        model = Run.open(model)
+        model = ImageEncoder.load(model) if Path(model).is_file() else Run.open(model)
     if isinstance(model, ImageEncoder):
-        return model, data
-    return model.encoder, data.named(model.classes) if isinstance(data, ImageData | Stream) else data
+        return model.to(device or model.device), data
+    if isinstance(data, ImageData | Stream):
+        data = data.named(model.classes)
+    return model.encoder.to(device or ("cuda" if torch.cuda.is_available() else "cpu")), data
 
 
 def _names(data: Samples | Stream) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from mrl.disk import absent
+from mrl.encoders.module import ModuleNetwork
 from mrl.errors import DivergedError, InputError
 from mrl.training.augment import Augment
 from mrl.training.batches import in_memory
@@ -109,8 +110,8 @@ class Loop:
         restore(self.optimiser, start.memory)
         self.rates = Rates(self.spec, self.spec.epochs * self.steps)
         self.standing = Standing(**start.standing)
-        idle = self.spec.encoder.network != "residual"
-        self.trainee = self.team.wrap(self.model.trainee(), idle_weights=idle)
+        own = isinstance(self.model.network, ModuleNetwork)  # which may leave weights out now and then
+        self.trainee = self.team.wrap(self.model.trainee(), idle_weights=own)
         self.display = Display(self.spec.epochs, self.rates.steps, quiet=quiet or not self.team.main)
         self.committed = time.monotonic()
 
@@ -135,6 +136,7 @@ class Loop:
             whole.take_up(self.start.tallies[0], self.team)
             recent.take_up(self.start.tallies[1], self.team)
             self.start.tallies = ()
+        self.model.training()
         for batch in self.feed.epoch(epoch, self.standing.position or {}):
             rate = self._step(batch, whole, recent)
             done = self._in_epoch()
@@ -155,7 +157,6 @@ class Loop:
 
     def _step(self, batch: Batch, whole: Tally, recent: Tally) -> float:
         """Add up the gradients of a batch's pieces and move the weights; the rate."""
-        self.model.training()
         reseed(self.spec.seed, self.standing.step, self.team.rank)
         self.optimiser.zero_grad()
         for number, piece in enumerate(batch.pieces, 1):

@@ -27,9 +27,7 @@ class Rows:
     id: str | None = option(None, "The column of ids; without one, rows are numbered.")
     stream: bool = option(False, "Read rows one after another, never all of them.")
     count: int | None = option(None, "Rows of one pass of a stream, where the data do not tell.")
-    classes: tuple[str, ...] = option(
-        (), "Names by label, where the data do not tell (a file, one a line)."
-    )
+    classes: tuple[str, ...] = option((), "Names by label, where the data do not tell (a file, one a line).")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))

@@ -24,7 +24,7 @@ from mrl.card import Card
 from mrl.disk import MANIFEST, Content, Folder, read_tensors, sealed_tensors
 from mrl.encoders.image import RUN_KIND, ImageEncoder
 from mrl.errors import StorageError
-from mrl.heads import HeadWeights
+from mrl.heads import HeadWeights, chosen
 from mrl.log import append_line, read_lines
 from mrl.training.spec import TrainSpec
 from mrl.training.state import Arrays
@@ -98,11 +98,9 @@ class Run:
 
     @property
     def best(self) -> State:
-        """The state of the best validation accuracy."""
-        scored = [state for state in self.states if state.score is not None]
-        if not scored:
-            raise StorageError(f"{self.path} has no best state: no validation accuracy was measured; take the newest")
-        return max(scored, key=lambda state: (state.score, -state.step))
+        """The state of the best validation accuracy, the earlier of two alike; StorageError if none was measured."""
+        name = chosen(self._folder, best=True)["encoder"]
+        return next(state for state in self.states if state.encoder == name)
 
     @property
     def card(self) -> Card:
@@ -207,6 +205,7 @@ class RunWriter:
         card = snapshot.encoder.card
         newest = replace(snapshot.state, fingerprint=card.fingerprint)
         states = self._kept((*self._states, newest))
+        best = _best(states)
         manifest = {
             "card": card.to_json(),
             "spec": self._spec.to_json(),
@@ -218,6 +217,7 @@ class RunWriter:
             "log_bytes": _size(self._folder.path / LOG),
             "encoder": newest.encoder,
             "head": newest.head,
+            "best": best and {"encoder": best.encoder, "head": best.head},
         }
         keep = {name for state in states for name in state.files}
         self._folder.commit(self._files(snapshot, card), manifest, keep=lambda name: name in keep)
@@ -233,14 +233,19 @@ class RunWriter:
     def _kept(self, states: tuple[State, ...]) -> tuple[State, ...]:
         """The last few and the best one; what is only the best needs no progress."""
         newest = states[-self._spec.checkpoints.keep :]
-        scored = [state for state in states if state.score is not None]
-        best = max(scored, key=lambda state: (state.score, -state.step), default=None)
+        best = _best(states)
         if best is None or best in newest:
             return newest
         return (replace(best, resumable=False), *newest)
 
     def log(self, record: Mapping[str, Any]) -> None:
         append_line(self._folder.path / LOG, record)
+
+
+def _best(states: Sequence[State]) -> State | None:
+    """The state of the best validation accuracy, the earlier of two alike."""
+    scored = [state for state in states if state.score is not None]
+    return max(scored, key=lambda state: (state.score, -state.step), default=None)
 
 
 def versions() -> dict[str, str]:

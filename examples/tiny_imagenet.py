@@ -9,8 +9,8 @@ goes on where it was. `--models MRL,MRL-E` trains these alone, so that a long jo
 leaves a run, and rows of what its prefixes are worth on the official validation images; at the end there is one table.
 
 Every model has the same recipe: the small residual network, width 512, dims 8 … 512, batches of 128, AdamW, a warm-up
-and half a cosine, label smoothing 0.1. With more than one seed, the dims up to 32 are trained with all of them, as FF
-and as MRL and MRL-E; wider FF models with the first.
+and half a cosine, label smoothing 0.1. With more than one seed, MRL, MRL-E and the FF models up to `--several` dims are
+trained with all of them, wider FF models with the first.
 
 Hardware, time and what came out are kept in benchmarks/results/tiny-imagenet-*.json, by `--keep NAME`.
 """
@@ -40,7 +40,6 @@ from mrl.training import ImageData, TrainSpec, embed, from_arrays, train
 
 NESTING = Nesting.halving(512, smallest=8)
 SPEC = TrainSpec(NESTING, "mrl", epochs=15, label_smoothing=0.1)
-SEVERAL = 32  # the widest dim that is trained with every seed
 
 
 def decoded(folder: Path, classes: int) -> tuple[ImageData, ImageData]:
@@ -53,14 +52,14 @@ def decoded(folder: Path, classes: int) -> tuple[ImageData, ImageData]:
     return tuple(from_arrays(images[part], labels[part], names) for part in (~held_out, held_out))
 
 
-def models(ff: list[int], seeds: int) -> Iterator[tuple[str, TrainSpec]]:
+def models(ff: list[int], seeds: int, several: int) -> Iterator[tuple[str, TrainSpec]]:
     """Name and recipe of everything that is trained; the names of later seeds end in theirs."""
     for seed in range(seeds):
         ending = f"/{seed}" if seed else ""
         yield f"MRL{ending}", replace(SPEC, seed=seed)
         yield f"MRL-E{ending}", replace(SPEC, head="mrl-e", seed=seed)
         for dim in ff:
-            if seed == 0 or dim <= SEVERAL:
+            if seed == 0 or dim <= several:
                 yield f"FF-{dim}{ending}", replace(SPEC, nesting=Nesting((dim,)), width=dim, head="ff", seed=seed)
 
 
@@ -152,6 +151,7 @@ def asked_for() -> argparse.Namespace:
     parser.add_argument("--classes", type=int, default=40)
     parser.add_argument("--epochs", type=int, default=SPEC.epochs)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--several", type=int, default=32, help="widest FF model that is trained with every seed")
     parser.add_argument("--ff", default="8,16,512", help="dims of the fixed-feature models")
     parser.add_argument("--models", default="", help="only these, as MRL,FF-8,MRL/1 (seed 1)")
     parser.add_argument("--device")
@@ -165,7 +165,7 @@ def main() -> None:
     wanted = [name for name in args.models.split(",") if name]
     found = {
         name: measured(name, replace(spec, epochs=args.epochs), data, args)
-        for name, spec in models([int(dim) for dim in args.ff.split(",")], args.seeds)
+        for name, spec in models([int(dim) for dim in args.ff.split(",")], args.seeds, args.several)
         if not wanted or name in wanted
     }
     entries, baseline = summary(found), nearest_class_mean(*data)

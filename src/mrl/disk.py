@@ -97,7 +97,7 @@ def read_json(path: Path, kind: str, version: int = 1) -> dict[str, Any]:
 def sealed_tensors(tensors: Mapping[str, np.ndarray], about: Mapping[str, Any], kind: str, version: int = 1) -> bytes:
     """The bytes of a sealed safetensors file of named arrays and a JSON object about them."""
     metadata = {"format": kind, "version": str(version), "sha256": _BLANK.decode(), "about": json.dumps(about)}
-    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    contiguous = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     return _seal(serialise_tensors(contiguous, metadata))
 
 

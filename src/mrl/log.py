@@ -25,6 +25,18 @@ def append_line(path: Path, record: Mapping[str, Any]) -> None:
         raise StorageError(f"cannot write {path}: {error.strerror or error}; free some space") from error
 
 
+def flush(path: Path) -> int:
+    """Bring a log to the device; its size in bytes, 0 where there is none."""
+    try:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            return os.fstat(file.fileno()).st_size
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}; free some space") from error
+
+
 def _remove_cut_line(file: Any) -> None:
     end = file.seek(0, os.SEEK_END)
     file.seek(max(end - 1, 0))

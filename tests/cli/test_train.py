@@ -147,7 +147,8 @@ def interrupted(*arguments):
 
 def test_a_run_goes_on_from_what_its_folder_says(tmp_path):
     folder(tmp_path / "a", {"x": 9, "y": 9}, size=(20, 10))
-    settings = (tmp_path / "a", "--validate", tmp_path / "a", "--dims", "2,4", "--epochs", 4, "--batch-size", 6)
+    folder(tmp_path / "b", {"x": 3, "y": 3}, size=(20, 10))
+    settings = (tmp_path / "a", "--validate", tmp_path / "b", "--dims", "2,4", "--epochs", 4, "--batch-size", 6)
     assert interrupted(*settings, "--out", tmp_path / "run", "--size", "10x8").exit_code != 0
     assert not Run.open(tmp_path / "run").finished
     result = invoke("--out", tmp_path / "run", "--resume", "--workers", 2)
@@ -169,7 +170,7 @@ def test_a_run_goes_on_where_its_data_moved(tmp_path):
 
 def test_what_cannot_be_resumed(tmp_path):
     data = made(tmp_path / "a.npz")
-    with pytest.raises(StorageError, match="nothing was committed there"):
+    with pytest.raises(InputError, match="say which images to train on"):
         raise invoke("--out", tmp_path / "run", "--resume").exception
     interrupted(data, "--out", tmp_path / "run", "--dims", "2,4", "--epochs", 4)
     with pytest.raises(InputError, match="keeps its settings, got --epochs; leave them out"):
@@ -178,5 +179,34 @@ def test_what_cannot_be_resumed(tmp_path):
         raise invoke("--out", tmp_path / "run", "--resume", "--validate", data).exception
     with pytest.raises(InputError, match="was trained on other data"):
         raise invoke(made(tmp_path / "b.npz", seed=1), "--out", tmp_path / "run", "--resume").exception
+    for extra in (["--skip-corrupt"], ["--size", "8x8"], ["--dims", "2"], ["--tune", "head"]):
+        with pytest.raises(InputError, match=f"keeps its settings, got {extra[0]}; leave them out"):
+            raise invoke("--out", tmp_path / "run", "--resume", *extra).exception
     with pytest.raises(InputError, match="say which images to train on"):
         raise invoke("--out", tmp_path / "other").exception
+
+
+def test_one_command_line_begins_a_run_and_goes_on_with_it(tmp_path):
+    data = made(tmp_path / "a.npz")
+    words = ("--out", tmp_path / "run", "--resume", "--every-steps", 1, "--keep", 2)
+    assert invoke(data, *words, "--dims", "2,4", "--epochs", 2).exit_code == 0
+    assert len(Run.open(tmp_path / "run").states) == 2
+    assert invoke(data, *words).exit_code == 0
+
+
+def test_what_decides_no_weight_may_be_given_anew(tmp_path):
+    data = made(tmp_path / "a.npz")
+    interrupted(data, "--out", tmp_path / "run", "--dims", "2,4", "--epochs", 4, "--batch-size", 12)
+    assert invoke("--out", tmp_path / "run", "--resume", "--every-steps", 1, "--keep", 3).exit_code == 0
+    assert len(Run.open(tmp_path / "run").states) == 3
+
+
+def test_options_that_could_not_take_effect_are_refused(tmp_path):
+    data = made(tmp_path / "a.npz")
+    with pytest.raises(InputError, match="--count is the length of a stream; give --stream too"):
+        raise invoke(data, "--out", tmp_path / "run", "--count", 9).exception
+    with pytest.raises(InputError, match="is what is trained on; name other data, or a --validate-split"):
+        raise invoke(data, "--validate", data, "--out", tmp_path / "run").exception
+    (tmp_path / "names.txt").write_text("a\n\nb\n")
+    with pytest.raises(InputError, match=r"names\.txt:2 has no name"):
+        raise invoke(data, "--out", tmp_path / "run", "--classes", tmp_path / "names.txt").exception

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from mrl.disk import read_tensors
 from mrl.encoders.spec import EncoderSpec
@@ -279,3 +281,73 @@ def test_a_run_says_what_repeats_it(tmp_path):
     assert run.manifest["versions"]["torch"]
     assert run.manifest["data"]["rows"] == 48
     assert run.spec == TINY
+
+
+def test_a_kill_before_the_first_commit_is_made_good(tmp_path, interrupted):
+    """The log is written first, and nothing says yet that there is a run."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "log.jsonl").write_text('{"event": "start"}\n')
+    run = train(TINY, tiny(), tmp_path / "run", resume=True, quiet=True)
+    assert [line["event"] for line in run.log][:2] == ["start", "step"]
+
+
+class Odd(nn.Module):
+    """A network of one's own: a number without axes, a mask of -inf, a norm that counts, and a frozen layer."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.frozen = nn.Linear(64, 16).requires_grad_(False)
+        self.norm = nn.BatchNorm1d(16, momentum=None)
+        self.scale = nn.Parameter(torch.tensor(0.5))
+        self.last = nn.Linear(16, 4)
+        self.register_buffer("mask", torch.full((3,), float("-inf")))
+
+    def forward(self, x):
+        return self.last(self.scale * self.norm(self.frozen(x.flatten(1))).relu())
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "adafactor"])
+def test_a_network_of_ones_own_goes_on_exactly(tmp_path, interrupted, optimizer):
+    spec = replace(OFTEN, optimizer=optimizer)
+    whole = train(spec, tiny(), tmp_path / "whole", network=Odd(), quiet=True)
+    interrupted(5, spec, tiny(), tmp_path / "run", network=Odd())
+    run = train(spec, tiny(), tmp_path / "run", network=Odd(), resume=True, quiet=True)
+    assert contents(run) == contents(whole)
+    encoder = run.load_encoder(Odd())
+    assert torch.equal(encoder.module.module.frozen.weight, Odd().frozen.weight)
+    assert not torch.equal(encoder.module.module.scale, Odd().scale)
+
+
+def test_validation_data_are_part_of_a_run(tmp_path, interrupted):
+    interrupted(3, OFTEN, tiny(), tmp_path / "run", validation=tiny(seed=1))
+    for other, rule in ((None, "started with validation data"), (tiny(seed=2), "started with other validation data")):
+        with pytest.raises(InputError, match=rule):
+            train(OFTEN, tiny(), tmp_path / "run", validation=other, resume=True, quiet=True)
+    interrupted(3, OFTEN, tiny(), tmp_path / "other")
+    with pytest.raises(InputError, match="started without validation data"):
+        train(OFTEN, tiny(), tmp_path / "other", validation=tiny(seed=1), resume=True, quiet=True)
+
+
+def test_a_stream_of_other_parts_is_refused(tmp_path, interrupted):
+    data = resumer.opened("stream", resumer.shards(tmp_path / "data", 3))
+    interrupted(3, resumer.SPEC, data, tmp_path / "run")
+    other = resumer.opened("stream", resumer.shards(tmp_path / "other", 2))
+    with pytest.raises(InputError, match="was trained on other data"):
+        train(resumer.SPEC, other, tmp_path / "run", resume=True, quiet=True)
+
+
+def test_what_a_kill_left_of_a_finished_run_is_cleared(tmp_path):
+    run = train(TINY, tiny(), tmp_path / "run", quiet=True)
+    (run.path / "progress-00000003.safetensors").write_bytes(b"left over")
+    train(TINY, tiny(), tmp_path / "run", resume=True, quiet=True)
+    assert not (run.path / "progress-00000003.safetensors").exists()
+
+
+def test_what_decides_no_weight_may_change(tmp_path, interrupted):
+    interrupted(3, OFTEN, tiny(), tmp_path / "run")
+    spec = replace(OFTEN, log_every=5, checkpoints=Checkpoints(keep=3))
+    run = train(spec, tiny(), tmp_path / "run", resume=True, quiet=True)
+    assert len(run.states) == 3
+    assert run.spec.checkpoints.keep == 3
+    assert run.card == train(OFTEN, tiny(), tmp_path / "whole", quiet=True).card

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,9 +27,29 @@ COLUMNS = {"image": "image_column", "label": "label_column", "id": "id_column"}
 def rows(chosen: Chosen) -> Rows:
     """Which rows and columns were asked for; classes are named in a file, one a line."""
     values = chosen.of(Rows, COLUMNS)
-    classes = values["classes"]
-    names = Path(classes).read_text(encoding="utf-8").splitlines() if classes else ()
-    return Rows(**{**values, "classes": tuple(name for name in names if name.strip())})
+    if "count" in chosen.given and not values["stream"]:
+        raise InputError("--count is the length of a stream; give --stream too, or leave --count out")
+    return Rows(**{**values, "classes": class_names(values["classes"])})
+
+
+def class_names(path: str) -> tuple[str, ...]:
+    """The names in a file, one a line, by label; () for no file."""
+    names = tuple(Path(path).read_text(encoding="utf-8").rstrip("\n").split("\n")) if path else ()
+    blank = next((number for number, name in enumerate(names, 1) if not name.strip()), None)
+    if blank is not None:
+        raise InputError(f"{path}:{blank} has no name; each line names the class of the label that it is")
+    return names
+
+
+def main_process() -> bool:
+    """Whether this is the process of a team that speaks; a single one is."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def say(text: str) -> None:
+    """A line on stderr."""
+    if main_process():
+        typer.echo(text, err=True)
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
@@ -60,15 +81,15 @@ def tell(source: str | Path, data: ImageData | Stream) -> None:
     from mrl.training import ImageData
 
     count = f"{len(data)} images" if isinstance(data, ImageData) else "a stream of images"
-    typer.echo(f"{source}: {count}, {len(data.classes)} classes, {' x '.join(map(str, data.shape))}", err=True)
+    say(f"{source}: {count}, {len(data.classes)} classes, {' x '.join(map(str, data.shape))}")
     if data.skipped:
-        typer.echo(f"skipped {len(data.skipped)} files that cannot be decoded: {some(data.skipped)}", err=True)
+        say(f"skipped {len(data.skipped)} files that cannot be decoded: {some(data.skipped)}")
 
 
 def tell_unknown(data: ImageData | Stream) -> None:
     """Say on stderr which classes a run does not know."""
     if data.unknown:
-        typer.echo(f"{len(data.unknown)} classes that the run does not know: {some(data.unknown)}", err=True)
+        say(f"{len(data.unknown)} classes that the run does not know: {some(data.unknown)}")
 
 
 def some(names: tuple[str, ...]) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from mrl.cli.data import COLUMNS, DATA, read, rows, tell_unknown
 from mrl.cli.settings import Chosen, settings
+from mrl.errors import InputError
 from mrl.training.opening import Rows
 
 if TYPE_CHECKING:
@@ -42,9 +43,12 @@ def embed(
     from mrl.training import Opening, Run
     from mrl.training import embed as embed_data
     from mrl.training.embedding import check_out
+    from mrl.training.team import default_device
 
     before = check_out(out, resume=resume, add=add)
-    model = load(run) if run.is_file() else Run.open(run, best=best)
+    if run.is_file() and best:
+        raise InputError(f"{run} is one encoder, of which there is no best; give the run's folder, or leave --best out")
+    model = load(run).to(default_device(device)) if run.is_file() else Run.open(run, best=best)
     encoder = model.encoder if isinstance(model, Run) else model
     how = Opening.like(encoder.fit, skip_corrupt=skip_corrupt, labelled=False, rows=rows(chosen))
     images = read(data, how)

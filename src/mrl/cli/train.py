@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from mrl.cli.data import COLUMNS, DATA, parse_size, read, rows, tell_unknown
+from mrl.cli.data import COLUMNS, DATA, main_process, parse_size, read, rows, tell_unknown
 from mrl.cli.settings import Chosen, numbers, settings
 from mrl.encoders.spec import EncoderSpec
 from mrl.errors import InputError
@@ -27,9 +27,15 @@ def train(
     out: Annotated[Path, typer.Option(help="The run's folder; it must not exist yet, but with --resume.")],
     data: Annotated[str | None, typer.Argument(help=f"{DATA}. With --resume, that of the run.")] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the interrupted run at --out: its settings, and its weights.")
+        bool,
+        typer.Option(
+            "--resume", help="Go on with the interrupted run at --out, with its settings; begin it if need be."
+        ),
     ] = False,
     validate: Annotated[str | None, typer.Option(help="Data of the same kind, measured after each epoch.")] = None,
+    validate_split: Annotated[
+        str | None, typer.Option(help="Which split of --validate, if it has several.", show_default="that of --split")
+    ] = None,
     dims: Annotated[str | None, typer.Option(help="As 8,16,32, or a ladder.", show_default=DIMS)] = None,
     size: Annotated[
         str | None, typer.Option(help="Height x width, as 64x48.", show_default="the network's; the pictures', to 64")
@@ -46,18 +52,24 @@ def train(
     from mrl.disk import absent
     from mrl.training import Run
     from mrl.training import train as train_run
+    from mrl.training.run import begun
 
-    if resume:
-        _only_what_moves(chosen, dims, size)
+    asked = Asked(parse_size(size), skip_corrupt, rows(chosen), validate_split)
+    if resume and begun(out):
         run = Run.open(out)
-        spec, sources = run.spec, _recorded(run, data, validate)
+        spec, sources = _resumed(run, chosen, dims, asked), _recorded(run, data, validate)
     else:
-        absent(out)
+        if not resume:
+            absent(out)
         spec = _spec(chosen, dims)
-        sources = _asked(spec, data, validate, Asked(parse_size(size), skip_corrupt, rows(chosen)))
+        sources = _asked(spec, data, validate, asked)
     images, held_out = _read(*sources)
     done = train_run(spec, images, out, validation=held_out, resume=resume, device=device, workers=workers)
-    typer.echo(done.path)
+    if main_process():
+        typer.echo(done.path)
+
+
+_MOVABLE = {"every_steps", "every_minutes", "keep", "log_every"}  # settings that a resumed run may be given anew
 
 
 class Asked(NamedTuple):
@@ -66,6 +78,7 @@ class Asked(NamedTuple):
     size: tuple[int, int] | None
     skip_corrupt: bool
     rows: Rows
+    validate_split: str | None
 
 
 Source = tuple[str, Opening]
@@ -95,8 +108,14 @@ def _asked(spec: TrainSpec, data: str | None, validate: str | None, asked: Asked
         how = Opening(asked.size, skip_corrupt=asked.skip_corrupt, memory=memory, rows=asked.rows)
     else:
         how = Opening.like(wanted.fit, skip_corrupt=asked.skip_corrupt, memory=memory, rows=asked.rows)
-    later = replace(how, rows=replace(asked.rows, stream=False, count=None))
-    return (data, how), None if validate is None else (validate, later)
+    if validate is None:
+        return (data, how), None
+    split = asked.validate_split or asked.rows.split
+    if (validate, split) == (data, asked.rows.split):
+        raise InputError(f"--validate {validate} is what is trained on; name other data, or a --validate-split")
+    # They are read again and again and never cut at random, so they are held where they fit.
+    later = replace(how, memory=MEMORY, rows=replace(asked.rows, split=split, stream=False, count=None))
+    return (data, how), (validate, later)
 
 
 def _recorded(run: Run, data: str | None, validate: str | None) -> tuple[Source, Source | None]:
@@ -104,22 +123,30 @@ def _recorded(run: Run, data: str | None, validate: str | None) -> tuple[Source,
     known = run.manifest["data"]
     if known["origin"] is None:
         raise InputError(f"{run.path} does not say where its data came from; resume it from Python, with the data")
-    if known["validation"] is None and validate is not None:
+    held_out = known["validation"]
+    if held_out is None and validate is not None:
         raise InputError(f"{run.path} was started without validation data; leave --validate out")
+    if held_out is not None and held_out["origin"] is None:
+        raise InputError(f"{run.path} does not say where its validation data came from; resume it from Python")
     origin = Origin.from_json(known["origin"])
     source = (data or origin.source, origin.how)
-    if known["validation"] is None:
+    if held_out is None:
         return source, None
-    held_out = Origin.from_json(known["validation"])
-    return source, (validate or held_out.source, held_out.how)
+    later = Origin.from_json(held_out["origin"])
+    return source, (validate or later.source, later.how)
 
 
-def _only_what_moves(chosen: Chosen, dims: str | None, size: str | None) -> None:
-    """Raise InputError for an option that a run keeps from its start."""
-    given = {*chosen.given, *(["dims"] if dims else []), *(["size"] if size else [])}
+def _resumed(run: Run, chosen: Chosen, dims: str | None, asked: Asked) -> TrainSpec:
+    """The run's spec, with what decides nothing about its weights as it is asked for now. InputError for the rest."""
+    given = {*chosen.given} - _MOVABLE
+    given |= {name for name, value in zip(("size", "skip-corrupt"), asked[:2], strict=True) if value}
+    given |= {name for name, value in (("dims", dims), ("validate-split", asked.validate_split)) if value}
     if given:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(given))
         raise InputError(f"a resumed run keeps its settings, got {names}; leave them out, or train anew elsewhere")
+    values = {name: value for name, value in chosen.of(Checkpoints).items() if name in chosen.given}
+    spec = replace(run.spec, checkpoints=replace(run.spec.checkpoints, **values))
+    return replace(spec, log_every=chosen.of(TrainSpec)["log_every"]) if "log_every" in chosen.given else spec
 
 
 def _read(source: Source, held_out: Source | None) -> tuple[ImageData | Stream, ImageData | None]:

@@ -10,6 +10,7 @@ from torch import nn
 from mrl.encoders.configuration import CONFIG, as_json, configuration, is_config, sized
 from mrl.encoders.dry import reached
 from mrl.encoders.fit import Fit
+from mrl.encoders.module import ModuleNetwork
 from mrl.encoders.networks import Network
 from mrl.encoders.residual import ResidualConfig, ResidualNetwork
 from mrl.encoders.spec import EncoderSpec, Tune
@@ -65,6 +66,9 @@ def tuned(network: Network, tune: Tune) -> list[nn.Parameter]:
     for part in _parts(network, tune):
         for parameter in part.parameters():
             parameter.requires_grad_(parameter.is_floating_point())
+    if isinstance(module, ModuleNetwork):
+        for parameter in module.frozen():
+            parameter.requires_grad_(False)
     used = {id(parameter) for parameter in reached(module, network.shape)}
     for parameter in module.parameters():
         parameter.requires_grad_(id(parameter) in used)

@@ -26,6 +26,7 @@ class ModuleNetwork(nn.Module):
         if not isinstance(module, nn.Module) or not any(p.is_floating_point() for p in module.parameters()):
             raise InputError(f"network must be an nn.Module with weights, got {type(module).__qualname__}")
         self.module, self.fit, self.width = module, fit, width
+        self._frozen = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
         self._check()
 
     def _check(self) -> None:
@@ -39,6 +40,10 @@ class ModuleNetwork(nn.Module):
         if not isinstance(made, Tensor) or made.shape != (1, self.width):
             got = f"shape {tuple(made.shape)}" if isinstance(made, Tensor) else f"a {type(made).__name__}"
             raise InputError(f"{name} must make (n, {self.width}); of {taken} it made {got}; set width to its own")
+
+    def frozen(self) -> list[nn.Parameter]:
+        """The weights that came frozen, and stay so."""
+        return [parameter for name, parameter in self.module.named_parameters() if name in self._frozen]
 
     @property
     def shape(self) -> Shape:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import nn
 
 from mrl.encoders.making import wanted_preparation
@@ -21,6 +22,8 @@ from mrl.training.spec import TrainSpec
 from mrl.training.state import Arrays
 from mrl.training.stream import Stream
 from mrl.training.team import Team
+
+COUNTERS = "counter:"  # before the names of what norms count, in a run's progress
 
 
 @dataclass
@@ -49,24 +52,45 @@ def begin(
     module: nn.Module | None,
 ) -> Start:
     """Check spec and data (training, validation), and open or create the run. InputError for what does not fit."""
+    run = Run.open(out) if resume and begun(out) else None
+    team.check_same("whether a run was begun", 0 if run is None else run.state.step + 1 & 0xFFFFFF)
     train_data, validation = data
-    about = _traits(spec, train_data)
+    wanted = wanted_preparation(spec.encoder) if run is None else run.load_encoder(module).preparation
+    about = traits(train_data, *((wanted.mean, wanted.std) if wanted else (None, None)))
     if validation is not None:
         validation = matched(validation, about)
     elif spec.checkpoints.patience is not None or spec.checkpoints.select_dim is not None:
         raise InputError("stopping early and choosing the best state need validation data; give some")
-    identity = {
+    identity: dict[str, Any] = {
         "fingerprint": fingerprint(train_data, about),
         "rows": len(train_data),
         "origin": _origin(train_data),
-        "validation": None if validation is None else _origin(validation),
+        "validation": None if validation is None else _told(validation, about),
     }
-    steps = -(-len(train_data) // spec.batch_size)
-    if resume and begun(out):
-        return _again(spec, out, identity, team, (steps, validation, module))
+    team.check_same("their data", int(identity["fingerprint"][:6], 16))
+    basis = Basis(spec, identity, -(-len(train_data) // spec.batch_size), validation)
+    if run is not None:
+        return _again(basis, run, team, module)
     model = Model.new(spec, about, team.device, module)
-    writer = _created(spec, out, identity, team, model, resume=resume, rows=len(train_data))
-    return Start(model, writer, len(train_data), steps, validation, {}, {})
+    writer = _created(basis, out, team, model, resume=resume)
+    return Start(model, writer, basis.rows, basis.steps, validation, {}, {})
+
+
+class Basis(NamedTuple):
+    """What a run stands on. identity: what tells its data from others. steps: of an epoch."""
+
+    spec: TrainSpec
+    identity: dict[str, Any]
+    steps: int
+    validation: Samples | None
+
+    @property
+    def rows(self) -> int:
+        return int(self.identity["rows"])
+
+
+def _told(data: Samples, about: Traits) -> dict[str, Any]:
+    return {"fingerprint": fingerprint(data, about), "origin": _origin(data)}
 
 
 def _origin(data: Samples | Stream) -> dict[str, Any] | None:
@@ -74,68 +98,69 @@ def _origin(data: Samples | Stream) -> dict[str, Any] | None:
     return None if origin is None else dict(origin.to_json())
 
 
-def _traits(spec: TrainSpec, data: Samples | Stream) -> Traits:
-    wanted = wanted_preparation(spec.encoder)
-    return traits(data, *((wanted.mean, wanted.std) if wanted else (None, None)))
-
-
-def _created(
-    spec: TrainSpec, out: Path, identity: Mapping[str, Any], team: Team, model: Model, *, resume: bool, rows: int
-) -> RunWriter:
+def _created(basis: Basis, out: Path, team: Team, model: Model, *, resume: bool) -> RunWriter:
     """The writer of a new run, whose fresh weights are committed by the main process."""
     team.wait()
     if not team.main:
-        return RunWriter.elsewhere(spec)
+        return RunWriter.elsewhere(basis.spec)
     if resume:
         clear(out)
-    writer = RunWriter.create(out, spec, identity)
-    writer.log({"event": "start", "images": rows, "processes": team.size, **model.facts()})
+    writer = RunWriter.create(out, basis.spec, {"data": basis.identity, "dtype": str(model.dtype)})
+    writer.log({"event": "start", "images": basis.rows, "processes": team.size, **model.facts()})
     standing: dict[str, Any] = {"standing": {}, "tallies": []}
     writer.commit(Snapshot(State(0, 0), model.encoder, model.weights(), ({}, standing)))
     return writer
 
 
-def _again(
-    spec: TrainSpec,
-    out: Path,
-    identity: Mapping[str, Any],
-    team: Team,
-    rest: tuple[int, Samples | None, nn.Module | None],
-) -> Start:
+def _again(basis: Basis, run: Run, team: Team, module: nn.Module | None) -> Start:
     """The newest state, once it is sure that spec and data are those of the run."""
-    steps, validation, module = rest
-    run = Run.open(out)
-    check_same_spec(run, spec)
-    check_same_data(run, identity)
-    model = Model.again(spec, run.load_encoder(module), run.head, team.device)
-    if run.finished:
-        return Start(model, RunWriter.elsewhere(spec), identity["rows"], steps, validation, {}, {}, finished=True)
-    memory, about = run.progress()
+    check_same_spec(run, basis.spec)
+    check_same_data(run, basis.identity)
+    dtype = getattr(torch, run.manifest["dtype"].removeprefix("torch."))
+    model = Model.again(basis.spec, run.load_encoder(module), run.head, (team.device, dtype))
+    start = Start(model, RunWriter.elsewhere(basis.spec), basis.rows, basis.steps, basis.validation, {}, {})
+    if not run.finished:
+        arrays, about = run.progress()
+        start.memory = {k: a for k, a in arrays.items() if not k.startswith(COUNTERS)}
+        model.count_on({k.removeprefix(COUNTERS): a for k, a in arrays.items() if k.startswith(COUNTERS)})
+        start.standing, start.tallies = about["standing"], tuple(about["tallies"])
+    start.finished = run.finished
     team.wait()  # nobody may still read when the main process clears what is left over
-    writer = RunWriter.again(run) if team.main else RunWriter.elsewhere(spec)
-    return Start(model, writer, identity["rows"], steps, validation, memory, about["standing"], tuple(about["tallies"]))
+    if team.main:
+        start.writer = RunWriter.again(run, basis.spec)
+    return start
 
 
 def check_same_spec(run: Run, spec: TrainSpec) -> None:
-    """Raise InputError naming the first setting in which a run differs from what is asked for now."""
-    for field in fields(TrainSpec):
-        mine, theirs = getattr(spec, field.name), getattr(run.spec, field.name)
-        if mine != theirs and field.name != "log_every":
+    """Raise InputError naming the first setting that decides weights in which a run differs from what is asked now."""
+    mine, theirs = _deciding(spec), _deciding(run.spec)
+    for name, value in mine.items():
+        if value != theirs[name]:
             raise InputError(
-                f"{run.path} was started with {field.name} {theirs!s}, not {mine!s}; "
+                f"{run.path} was started with {name} {theirs[name]!s}, not {value!s}; "
                 "resume it as it was, or train anew at another --out"
             )
+
+
+def _deciding(spec: TrainSpec) -> dict[str, Any]:
+    settings = {field.name: getattr(spec, field.name) for field in fields(TrainSpec)}
+    del settings["log_every"], settings["checkpoints"]
+    return settings | {"select_dim": spec.checkpoints.select_dim, "patience": spec.checkpoints.patience}
 
 
 def check_same_data(run: Run, identity: Mapping[str, Any]) -> None:
     """Raise InputError unless the data are those that the run was started with."""
     before = run.manifest["data"]
+    remedy = "resume with the data that it was started with, in the same order, or train anew at another --out"
     if before["fingerprint"] != identity["fingerprint"]:
         raise InputError(
             f"{run.path} was trained on other data: {before['rows']} images with fingerprint "
-            f"{before['fingerprint'][:12]}, these are {identity['rows']} with {identity['fingerprint'][:12]}; "
-            "resume with the data that it was started with, in the same order, or train anew at another --out"
+            f"{before['fingerprint'][:12]}, these are {identity['rows']} with {identity['fingerprint'][:12]}; {remedy}"
         )
+    then, now = before["validation"], identity["validation"]
+    if (then and then["fingerprint"]) != (now and now["fingerprint"]):
+        said = "without" if then is None else "with other" if now else "with"
+        raise InputError(f"{run.path} was started {said} validation data; {remedy}")
 
 
 def matched(validation: Samples, about: Traits) -> Samples:

@@ -6,12 +6,13 @@ import math
 import os
 import struct
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from mrl.errors import InputError, MrlError, StorageError
 
 LARGEST = 64  # pixels of the longer side, where no size is asked for
 LOOKED_AT = 256  # pictures that decide the size and the colour
+FEW = 32  # pictures that are not worth threads of their own
 _BLOCK = 512  # pictures that are read at once before they are decoded
 
 At = npt.NDArray[np.int64]
@@ -129,10 +131,10 @@ def decode(stored: Stored, fit: Fit, room: Pixels | None, *, skip: bool = False)
         except MrlError as error:
             return error
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with _several(len(stored)) as each:
         for start in range(0, len(stored), _BLOCK):
             rows = range(start, min(start + _BLOCK, len(stored)))
-            images = pool.map(attempt, stored.taken(np.array(rows)), map(stored.name, rows))
+            images = each(attempt, stored.taken(np.array(rows)), map(stored.name, rows))
             for row, image in zip(rows, images, strict=True):
                 if isinstance(image, np.ndarray):
                     if room is not None:
@@ -140,9 +142,21 @@ def decode(stored: Stored, fit: Fit, room: Pixels | None, *, skip: bool = False)
                 elif skip:
                     bad.append(row)
                 else:
-                    pool.shutdown(cancel_futures=True)
                     raise image
     return bad
+
+
+@contextmanager
+def _several(count: int) -> Iterator[Callable[..., Iterable[Any]]]:
+    """`map` by several threads, unless there is so little to do that whoever asks is likely one of several himself."""
+    if count <= FEW:
+        yield map
+        return
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        yield pool.map
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True, eq=False)

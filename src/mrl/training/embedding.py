@@ -15,9 +15,10 @@ import torch
 from mrl.disk import MANIFEST, absent
 from mrl.encoders import ImageEncoder
 from mrl.errors import ExistsError, InputError, StorageError
+from mrl.training.ahead import ahead
 from mrl.training.batches import ids
 from mrl.training.data import ImageData, Labels, Samples
-from mrl.training.pending import Batch, after, ahead, batches, every_row, fresh
+from mrl.training.pending import Batch, after, batches, every_row, fresh
 from mrl.training.run import Run
 from mrl.training.stream import Stream
 from mrl.vectors import Table, TableWriter

@@ -20,15 +20,16 @@ from torch import Tensor
 
 from mrl.encoders.pixels import Pixels
 from mrl.errors import InputError
+from mrl.training.ahead import ahead
 from mrl.training.augment import Augment, Ids, draws, order
 from mrl.training.batches import batch, even_batches, pictures
 from mrl.training.data import Labels, Samples
+from mrl.training.decoding import FEW
 from mrl.training.spec import TrainSpec
 from mrl.training.stream import Stream
 from mrl.training.team import Team
 
 AHEAD = 2  # batches that are made ready besides the one in use
-_CHUNK = 32  # images that one thread works on at a time
 
 Position = Mapping[str, Any]  # where an epoch goes on: JSON
 Loaded = tuple[Pixels, Labels]  # (n, H, W, C), (n,)
@@ -156,9 +157,9 @@ class Feed:
             for plan in plans:
                 yield self._made(plan, [[self.source.load(epoch, *piece)] for piece in self._pieces(plan)])
             return
-        with ThreadPoolExecutor(self.workers, "feed") as pool, closing(_Cancelled(pool)):
+        with ThreadPoolExecutor(self.workers, "feed") as pool, closing(_Cancelled(pool)), closing(ahead(plans)) as made:
             ready: deque[tuple[Planned, list[list[Future[Loaded]]]]] = deque()
-            for plan in plans:
+            for plan in made:
                 jobs = [[pool.submit(self.source.load, epoch, *c) for c in _chunks(p)] for p in self._pieces(plan)]
                 ready.append((plan, jobs))
                 if len(ready) > AHEAD:
@@ -201,5 +202,5 @@ class _Cancelled:
 
 def _chunks(piece: tuple[Ids, Sequence[Any]]) -> Iterator[tuple[Ids, Sequence[Any]]]:
     indices, items = piece
-    for start in range(0, len(indices), _CHUNK):
-        yield indices[start : start + _CHUNK], items[start : start + _CHUNK]
+    for start in range(0, len(indices), FEW):
+        yield indices[start : start + FEW], items[start : start + FEW]

@@ -17,10 +17,11 @@ _LOOKED_AT = 32  # images whose pixels are part of it
 def fingerprint(data: Samples | Stream, about: Traits) -> str:
     """SHA-256 of number, shape, classes, labels, ids, and the pixels of some images spread over the data.
 
-    Of a stream only the first rows are looked at.
+    Of a stream, its parts are looked at, and the first rows.
     """
     digest = hashlib.sha256(f"{len(data)} {about.size} {about.channels} {about.classes}".encode())
     if isinstance(data, Stream):
+        digest.update(f"{len(data.shards)} {data.shards.counts} {data.shards.names}".encode())
         for raw in islice(data.read(), _LOOKED_AT):
             digest.update(f"{raw.id} {raw.label} ".encode() + np.ascontiguousarray(data.decode(raw)).tobytes())
         return digest.hexdigest()

@@ -14,11 +14,10 @@ import torch
 from torch import nn
 
 from mrl.disk import absent
-from mrl.encoders.module import ModuleNetwork
 from mrl.errors import DivergedError, InputError
 from mrl.training.augment import Augment
 from mrl.training.batches import in_memory
-from mrl.training.begin import Start, begin
+from mrl.training.begin import COUNTERS, Start, begin
 from mrl.training.data import Samples
 from mrl.training.feed import Batch, Feed, source
 from mrl.training.optimise import Rates, optimiser, threads_for
@@ -29,7 +28,7 @@ from mrl.training.state import restore, saved
 from mrl.training.stream import Stream
 from mrl.training.team import Team, reseed
 
-_LOOK_EVERY = 16  # steps between looks at a GPU's losses; a CPU's are looked at after each
+_LOOK_EVERY = 16  # steps between looks at a GPU's losses, and at the clock in a team
 
 
 def train(
@@ -64,7 +63,7 @@ def train(
     with _own_randomness(team.device):
         start = begin(spec, (data, validation), out, team, resume=resume, module=network)
         if start.finished:
-            return Run.open(out)
+            return Run.open(out)  # whose leftovers are cleared
         loop = Loop(start, _feed(start, data, team, workers), quiet=quiet)
         with threads_for(loop.macs):
             loop.run()
@@ -76,8 +75,14 @@ def _feed(start: Start, data: Samples | Stream, team: Team, workers: int | None)
     spec = start.model.spec
     augment = Augment.choose(spec.augment, start.model.encoder.fit, spec.smallest_crop)
     if workers is None:
-        workers = 0 if in_memory(data) and not augment.crops else len(os.sched_getaffinity(0))
+        at_hand = in_memory(data) and not augment.crops
+        workers = int(team.device.type == "cuda") if at_hand else _cores()
     return Feed(source(data, spec, augment), team, spec.accumulate, workers)
+
+
+def _cores() -> int:
+    """Those that this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
@@ -110,8 +115,7 @@ class Loop:
         restore(self.optimiser, start.memory)
         self.rates = Rates(self.spec, self.spec.epochs * self.steps)
         self.standing = Standing(**start.standing)
-        own = isinstance(self.model.network, ModuleNetwork)  # which may leave weights out now and then
-        self.trainee = self.team.wrap(self.model.trainee(), idle_weights=own)
+        self.trainee = self.team.wrap(self.model.trainee())
         self.display = Display(self.spec.epochs, self.rates.steps, quiet=quiet or not self.team.main)
         self.committed = time.monotonic()
 
@@ -187,7 +191,7 @@ class Loop:
         how = self.spec.checkpoints
         if how.every_steps is not None and self.standing.step % how.every_steps == 0:
             return True
-        if how.every_minutes is None:
+        if how.every_minutes is None or (self.team.size > 1 and self.standing.step % _LOOK_EVERY):
             return False
         return self.team.agree(time.monotonic() - self.committed >= 60 * how.every_minutes)
 
@@ -208,7 +212,8 @@ class Loop:
     def _commit(self, score: float | None, tallies: list[dict[str, Any]], *, finished: bool = False) -> None:
         if self.team.main:
             about = {"standing": vars(self.standing), "tallies": tallies}
-            progress = None if finished else (saved(self.optimiser), about)
+            counters = {f"{COUNTERS}{name}": count for name, count in self.model.counters().items()}
+            progress = None if finished else (saved(self.optimiser) | counters, about)
             state = State(self.standing.step, self.standing.epoch - 1, score, resumable=not finished)
             snapshot = Snapshot(state, self.model.encoder, self.model.weights(), progress)
             self.writer.commit(snapshot, finished=finished)

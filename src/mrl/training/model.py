@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -25,6 +28,10 @@ from mrl.training.data import Samples
 from mrl.training.optimise import number_format
 from mrl.training.spec import TrainSpec
 from mrl.training.team import Team
+
+_STATISTIC = re.compile(r"running_(mean|var)$")
+_COUNTER = "num_batches_tracked"
+_VALIDATED = 512  # images at once, at most; where batches are smaller, for want of memory, as many as these
 
 
 class Trainee(nn.Module):
@@ -51,6 +58,9 @@ class Trainee(nn.Module):
         return loss.total, loss.levels, loss.hits
 
 
+Placed = tuple[torch.device, torch.dtype]  # where a model is, and what its network multiplies in
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """What is trained. dtype: what the network multiplies in while it trains."""
@@ -73,19 +83,19 @@ class Model:
             head = make_head(spec.head, spec.nesting, len(about.classes))
         name = type(module).__name__ if module else model_name(spec.encoder)
         card = Card(f"{name}-{spec.head}-{width}", width, spec.nesting)
-        return cls._placed(spec, ImageEncoder(cast(Network, network), card, preparation), head, about.classes, device)
+        placed = device, number_format(spec.precision, device)
+        return cls._placed(spec, ImageEncoder(cast(Network, network), card, preparation), head, about.classes, placed)
 
     @classmethod
-    def again(cls, spec: TrainSpec, encoder: ImageEncoder, weights: HeadWeights, device: torch.device) -> Model:
+    def again(cls, spec: TrainSpec, encoder: ImageEncoder, weights: HeadWeights, placed: Placed) -> Model:
         """A model as it was committed."""
-        head = MRLHead.from_weights(weights)
-        return cls._placed(spec, encoder, head, weights.classes, device)
+        return cls._placed(spec, encoder, MRLHead.from_weights(weights), weights.classes, placed)
 
     @classmethod
     def _placed(
-        cls, spec: TrainSpec, encoder: ImageEncoder, head: Head, classes: tuple[str, ...], device: torch.device
+        cls, spec: TrainSpec, encoder: ImageEncoder, head: Head, classes: tuple[str, ...], placed: Placed
     ) -> Model:
-        dtype = number_format(spec.precision, device)
+        device, dtype = placed
         kept = torch.float64 if dtype is torch.float64 else torch.float32
         encoder.module.to(device, kept)
         return cls(spec, encoder, head.to(device, kept), classes, dtype)
@@ -111,8 +121,18 @@ class Model:
 
     def finite(self) -> bool:
         """Whether no weight is NaN or Inf; the next loss would show it, but only after they were committed."""
-        state = (*self.network.state_dict().values(), *self.head.state_dict().values())
-        return all(bool(torch.isfinite(t).all()) for t in state)
+        learnt = (*self.parameters(), *(b for name, b in self.network.named_buffers() if _STATISTIC.search(name)))
+        return all(bool(torch.isfinite(t).all()) for t in learnt)
+
+    def counters(self) -> dict[str, npt.NDArray[Any]]:
+        """How many batches each norm has seen: training goes on from them, vectors do not depend on them."""
+        return {name: b.cpu().numpy() for name, b in self.network.named_buffers() if name.endswith(_COUNTER)}
+
+    def count_on(self, counters: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take up `counters`."""
+        for name, buffer in self.network.named_buffers():
+            if name in counters:
+                buffer.copy_(torch.from_numpy(counters[name].copy()))
 
     def parameters(self) -> list[nn.Parameter]:
         return [*self.network.parameters(), *self.head.parameters()]
@@ -139,8 +159,10 @@ class Model:
         total, levels, hits = module(self.encoder.normalised(images), labels.to(self.device, non_blocking=True))
         return NestedLoss(total, levels, hits)
 
-    def accuracy(self, data: Samples, team: Team, batch_size: int = 512) -> Tensor:
+    def accuracy(self, data: Samples, team: Team) -> Tensor:
         """(levels,): the share of samples whose most probable class is theirs, counted by all of a team."""
+        team.as_main(self.network)  # what is measured is what is committed
+        batch_size = max(1, min(_VALIDATED, self.spec.batch_size // (self.spec.accumulate * team.size)))
         hits = torch.zeros(len(self.spec.nesting), dtype=torch.float64)
         mine = np.array_split(np.arange(len(data)), team.size)[team.rank]
         for start in range(0, len(mine), batch_size):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -85,8 +86,9 @@ class Origin:
 
     @classmethod
     def of(cls, source: str | Path, how: Opening) -> Origin:
-        """A path is kept in full, so that it means the same elsewhere."""
-        return cls(str(Path(source).resolve()) if Path(source).exists() else str(source), how)
+        """A path, or a pattern of paths, is kept in full, so that it means the same elsewhere."""
+        pattern = glob.has_magic(str(source)) and "://" not in str(source)
+        return cls(str(Path(source).absolute()) if Path(source).exists() or pattern else str(source), how)
 
     def to_json(self) -> dict[str, Any]:
         return {"source": self.source, "how": self.how.to_json()}

@@ -1,11 +1,10 @@
-"""Which rows of a dataset are still to be embedded, and their images, loaded one batch ahead."""
+"""Which rows of a dataset are still to be embedded, and their images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from itertools import compress, islice
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +17,6 @@ from mrl.vectors import Table, TableWriter
 
 _PART = 4096  # ids that become Python objects at once
 
-T = TypeVar("T")
 Row = tuple[Any, Any]  # an id, and what its image and label are loaded from
 
 
@@ -94,12 +92,3 @@ def batches(data: Samples | Stream, rows: Iterator[Row], size: int, block: int) 
         else:
             stored, labels = batch(data, np.array(items, np.int64))
             yield Batch(keys, stored.numpy(), labels.numpy())
-
-
-def ahead(made: Iterator[T]) -> Generator[T]:
-    """The same, each made by a thread while the one before is in use."""
-    with ThreadPoolExecutor(1, "ahead") as pool:
-        job = pool.submit(next, made, None)
-        while (ready := job.result()) is not None:
-            job = pool.submit(next, made, None)
-            yield ready

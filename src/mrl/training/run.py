@@ -25,7 +25,7 @@ from mrl.disk import MANIFEST, Content, Folder, read_tensors, sealed_tensors
 from mrl.encoders.image import RUN_KIND, ImageEncoder
 from mrl.errors import StorageError
 from mrl.heads import HeadWeights, chosen
-from mrl.log import append_line, read_lines
+from mrl.log import append_line, flush, read_lines
 from mrl.training.spec import TrainSpec
 from mrl.training.state import Arrays
 
@@ -167,17 +167,17 @@ class RunWriter:
     """Commits the states of a run, each as a whole, and writes its log."""
 
     def __init__(
-        self, folder: Folder | None, spec: TrainSpec, data: Mapping[str, Any], states: Sequence[State] = ()
+        self, folder: Folder | None, spec: TrainSpec, about: Mapping[str, Any], states: Sequence[State] = ()
     ) -> None:
         self._committing = folder
         self._spec = spec
-        self._data = dict(data)
+        self._about = dict(about)
         self._states = tuple(states)
 
     @classmethod
-    def create(cls, path: Path, spec: TrainSpec, data: Mapping[str, Any]) -> RunWriter:
-        """Start a run. data: what tells the training data from others. ExistsError if something is at `path`."""
-        return cls(Folder.create(path, RUN_KIND), spec, data)
+    def create(cls, path: Path, spec: TrainSpec, about: Mapping[str, Any]) -> RunWriter:
+        """Start a run. about: `data`, what tells them from others, and `dtype`. ExistsError if something is there."""
+        return cls(Folder.create(path, RUN_KIND), spec, about)
 
     @classmethod
     def elsewhere(cls, spec: TrainSpec) -> RunWriter:
@@ -191,14 +191,15 @@ class RunWriter:
         return self._committing
 
     @classmethod
-    def again(cls, run: Run) -> RunWriter:
+    def again(cls, run: Run, spec: TrainSpec) -> RunWriter:
         """Go on with a run: what its log says beyond the newest state is taken back."""
         length = int(run.manifest["log_bytes"])
         log = run.path / LOG
         if log.exists() and log.stat().st_size > length:
             os.truncate(log, length)
         clear(run.path, spare=run.names)
-        return cls(Folder.open(run.path, RUN_KIND), run.spec, run.manifest["data"], run.states)
+        about = {name: run.manifest[name] for name in ("data", "dtype")}
+        return cls(Folder.open(run.path, RUN_KIND), spec, about, run.states)
 
     def commit(self, snapshot: Snapshot, *, finished: bool = False) -> None:
         """Publish a state; older ones than the last `keep` go, except the best one."""
@@ -210,11 +211,11 @@ class RunWriter:
             "card": card.to_json(),
             "spec": self._spec.to_json(),
             "classes": list(snapshot.head.classes),
-            "data": self._data,
+            **self._about,
             "versions": versions(),
             "states": [asdict(state) for state in states],
             "finished": finished,
-            "log_bytes": _size(self._folder.path / LOG),
+            "log_bytes": flush(self._folder.path / LOG),
             "encoder": newest.encoder,
             "head": newest.head,
             "best": best and {"encoder": best.encoder, "head": best.head},
@@ -259,14 +260,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
 def clear(path: Path, spare: frozenset[str] = frozenset()) -> None:
-    """Remove what a killed writer left half done: temporary files, and states that no manifest names."""
+    """Remove what a killed writer left half done: temporary files, states that no manifest names, a log of nothing."""
     for file in path.iterdir() if path.is_dir() else ():
-        if _OURS.fullmatch(file.name) and file.name not in spare:
+        ours = _OURS.fullmatch(file.name) or (file.name == LOG and not begun(path))
+        if ours and file.name not in spare:
             file.unlink()
 
 

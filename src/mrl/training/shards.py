@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mrl.errors import InputError
@@ -23,6 +24,11 @@ class Shards:
 
     def __len__(self) -> int:
         return int(self.data.num_shards)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the files, without their folders, which may move; () where the files are a library's own affair."""
+        return () if self.source.kind in ("saved", "hub") else tuple(Path(file).name for file in self.source.files)
 
     def one(self, shard: int) -> Any:
         """An `IterableDataset` of one part."""

@@ -1,15 +1,17 @@
-"""Team: the processes that train one model together, through Accelerate; most often a single one."""
+"""Team: the processes that train one model together, started by a launcher; most often a single one."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+
+from mrl.errors import InputError
 
 
 class Team:
@@ -20,14 +22,20 @@ class Team:
     """
 
     def __init__(self, device: str | None = None) -> None:
-        from accelerate import Accelerator
+        self.rank, self.size, self.device = 0, 1, default_device(device)
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            self._join(device)
 
-        cpu = (device or "").startswith("cpu") or not torch.cuda.is_available()
-        # The number format is the loop's own affair: Accelerate would keep the first one for the whole process.
-        self._accelerator = Accelerator(cpu=cpu, mixed_precision="no")
-        self.rank: int = self._accelerator.process_index
-        self.size: int = self._accelerator.num_processes
-        self.device = self._accelerator.device if self.size > 1 else _device(device)
+    def _join(self, device: str | None) -> None:
+        """Let Accelerate find the others and this process's own device among those of its machine."""
+        from accelerate import PartialState
+
+        if device not in (None, "cpu", "cuda"):
+            raise InputError(
+                f"in a team every process has a device of its own, got {device}; leave it out, or give cpu"
+            )
+        state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available())
+        self.rank, self.size, self.device = state.process_index, state.num_processes, state.device
 
     @property
     def main(self) -> bool:
@@ -38,20 +46,20 @@ class Team:
         """This process's slice of each of the `parts` in which a batch is worked on; some may be empty."""
         return slices(indices, parts, self.rank, self.size)
 
-    def wrap(self, module: nn.Module, *, idle_weights: bool) -> nn.Module:
-        """The module whose backward pass averages gradients over the team. idle_weights: some may get none."""
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """The module whose backward pass averages gradients over the team."""
         if self.size == 1:
             return module
-        ddp = torch.nn.parallel.DistributedDataParallel
         places = None if self.device.type == "cpu" else [self.device]
-        wrapped: nn.Module = ddp(module, device_ids=places, find_unused_parameters=idle_weights)
-        return wrapped
+        # Looking for weights without a gradient, torch never regroups the others after the first step, so that sums
+        # are taken in the same order in a run that was interrupted.
+        return nn.parallel.DistributedDataParallel(module, device_ids=places, find_unused_parameters=True)
 
     @contextmanager
     def gradients_later(self, module: nn.Module, later: bool) -> Iterator[None]:
         """Leave averaging to a later backward pass."""
-        if later and self.size > 1:
-            with self._accelerator.no_sync(module):
+        if later and isinstance(module, nn.parallel.DistributedDataParallel):
+            with module.no_sync():
                 yield
         else:
             yield
@@ -60,18 +68,31 @@ class Team:
         """The sum of each process's tensor."""
         if self.size == 1:
             return values
-        summed: Tensor = self._accelerator.reduce(values.to(self.device), "sum")
+        summed = values.to(self.device, copy=True)
+        torch.distributed.all_reduce(summed)
         return summed.to(values.device)
 
     def agree(self, flag: bool) -> bool:
         """What the main process says."""
-        if self.size == 1:
-            return flag
-        return bool(self.total(torch.tensor(float(self.main and flag))) > 0)
+        return flag if self.size == 1 else bool(self.total(torch.tensor(float(self.main and flag))) > 0)
+
+    def check_same(self, what: str, value: int) -> None:
+        """Raise InputError unless every process has the same whole number, of 24 bits, so that sums are exact."""
+        mean = self.total(torch.tensor(float(value), dtype=torch.float64)) / self.size
+        square = self.total(torch.tensor(float(value) ** 2, dtype=torch.float64)) / self.size
+        if float(square - mean**2) > 0.25:
+            raise InputError(f"the processes of this team differ in {what}; give all of them the same data and --out")
+
+    def as_main(self, module: nn.Module) -> None:
+        """Give every process the main one's buffers, such as the statistics of norms, each of which saw other rows."""
+        if self.size > 1:
+            for buffer in module.buffers():
+                torch.distributed.broadcast(buffer, 0)
 
     def wait(self) -> None:
         """Until every process is here."""
-        self._accelerator.wait_for_everyone()
+        if self.size > 1:
+            torch.distributed.barrier()
 
 
 def slices(indices: npt.NDArray[np.int64], parts: int, rank: int, size: int) -> list[npt.NDArray[np.int64]]:
@@ -79,11 +100,12 @@ def slices(indices: npt.NDArray[np.int64], parts: int, rank: int, size: int) -> 
     return np.array_split(indices, parts * size)[rank::size]
 
 
-def _device(name: str | None) -> torch.device:
+def default_device(name: str | None) -> torch.device:
+    """A device by name, else a GPU if there is one."""
     return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def reseed(*numbers: int) -> None:
     """Set torch's random state as a function of these numbers alone, so that nothing of it must be kept."""
-    state: Any = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
-    torch.manual_seed(int(state) >> 1)
+    state = int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
+    torch.manual_seed(state >> 1)

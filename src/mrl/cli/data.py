@@ -21,6 +21,7 @@ DATA = (
     "files, or a data set's name"
 )
 SIZES = range(4, 4097)  # pixels of a side
+TABLES = "Images in tables"  # heading of the options of `Rows`
 COLUMNS = {"image": "image_column", "label": "label_column", "id": "id_column"}
 
 

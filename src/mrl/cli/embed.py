@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mrl.cli.data import COLUMNS, DATA, read, rows, tell_unknown
+from mrl.cli.data import COLUMNS, DATA, TABLES, read, rows, tell_unknown
 from mrl.cli.settings import Chosen, settings
 from mrl.errors import InputError
 from mrl.training.opening import Rows
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mrl.training import ImageData, Stream
 
 
-@settings((Rows, COLUMNS))
+@settings((TABLES, Rows, COLUMNS))
 def embed(
     run: Annotated[Path, typer.Argument(help="A folder that `mrl train` wrote, or the file of an encoder.")],
     data: Annotated[str, typer.Argument(help=f"{DATA}. Labels are not needed.")],

@@ -28,12 +28,12 @@ class Chosen:
         return {name: self._values[option] for name, option in options.items()}
 
 
-def settings(*kinds: tuple[type, Mapping[str, str]]) -> Callable[[Verb], Verb]:
-    """Give a verb an option per explained field of each dataclass (with other names for some), as its last argument.
+def settings(*kinds: tuple[str, type, Mapping[str, str]]) -> Callable[[Verb], Verb]:
+    """Give a verb an option per explained field of each dataclass: (heading in the help, dataclass, other names).
 
-    The verb is called with its own arguments and a `Chosen`.
+    The verb is called with its own arguments and, as the last one, a `Chosen`.
     """
-    added = [parameter for kind, names in kinds for parameter in _parameters(kind, names)]
+    added = [parameter for panel, kind, names in kinds for parameter in _parameters(panel, kind, names)]
 
     def decorate(verb: Verb) -> Verb:
         own = list(inspect.signature(verb, eval_str=True).parameters.values())[:-1]
@@ -63,14 +63,22 @@ def _explained(kind: type) -> list[Field[Any]]:
     return [field for field in fields(kind) if "help" in field.metadata]
 
 
-def _parameters(kind: type, names: Mapping[str, str]) -> Iterable[inspect.Parameter]:
+def _parameters(panel: str, kind: type, names: Mapping[str, str]) -> Iterable[inspect.Parameter]:
     hints = get_type_hints(kind)
     for field in _explained(kind):
         default = None if field.default is MISSING else field.default
-        option = typer.Option(help=field.metadata["help"], show_default="none" if default is None else True)
+        shown = "none" if default in (None, ()) else True
+        text = _complete(field.metadata["help"], hints[field.name])
+        option = typer.Option(help=text, show_default=shown, rich_help_panel=panel)
         annotation: Any = Annotated[(_plain(hints[field.name]), option)]
         name = names.get(field.name, field.name)
         yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_text(default), annotation=annotation)
+
+
+def _complete(text: str, hint: Any) -> str:
+    """An explanation that names every choice there is."""
+    choices = get_args(hint) if get_origin(hint) is Literal else ()
+    return text if all(choice in text for choice in choices) else f"{text} One of {', '.join(choices)}."
 
 
 def _plain(hint: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from mrl.cli.data import COLUMNS, DATA, main_process, parse_size, read, rows, tell_unknown
+from mrl.cli.data import COLUMNS, DATA, TABLES, main_process, parse_size, read, rows, tell_unknown
 from mrl.cli.settings import Chosen, numbers, settings
 from mrl.encoders.spec import EncoderSpec
 from mrl.errors import InputError
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 DIMS = "8..64"
 
 
-@settings((TrainSpec, {}), (EncoderSpec, {}), (Checkpoints, {}), (Rows, COLUMNS))
+@settings(
+    ("Training", TrainSpec, {}), ("Network", EncoderSpec, {}), ("Checkpoints", Checkpoints, {}), (TABLES, Rows, COLUMNS)
+)
 def train(
     out: Annotated[Path, typer.Option(help="The run's folder; it must not exist yet, but with --resume.")],
     data: Annotated[str | None, typer.Argument(help=f"{DATA}. With --resume, that of the run.")] = None,

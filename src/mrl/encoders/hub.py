@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,17 +57,30 @@ def quiet() -> Iterator[None]:
     import transformers.utils.logging
 
     hub: Any = huggingface_hub.utils
-    logging: Any = transformers.utils.logging
-    level, bars, hidden = logging.get_verbosity(), logging.is_progress_bar_enabled(), hub.are_progress_bars_disabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    talk: Any = transformers.utils.logging
+    level, bars, hidden = talk.get_verbosity(), talk.is_progress_bar_enabled(), hub.are_progress_bars_disabled()
+    talk.set_verbosity_error()
+    talk.disable_progress_bar()
+    try:
+        with silent("huggingface_hub"):
+            yield
+    finally:
+        talk.set_verbosity(level)
+        if bars:
+            talk.enable_progress_bar()
+        (hub.disable_progress_bars if hidden else hub.enable_progress_bars)()
+
+
+@contextmanager
+def silent(name: str) -> Iterator[None]:
+    """Without a library's warnings, such as that it tries again; what fails in the end is told as an error."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
-        (hub.disable_progress_bars if hidden else hub.enable_progress_bars)()
+        logger.setLevel(level)
 
 
 def first_line(error: BaseException) -> str:

@@ -54,6 +54,7 @@ def existing(path: Path) -> Path:
     """The path, or StorageError if there is nothing."""
     if not path.exists():
         raise StorageError(
-            f"cannot read {path}: nothing is there; give a folder of class folders, a table of pictures, or a .npz file"
+            f"cannot read {path}: nothing is there; give a folder of class folders, a table of pictures, a .npz file, "
+            "or hub:NAME for a data set of the hub"
         )
     return path

@@ -87,7 +87,8 @@ def find(source: str, split: str) -> Source | None:
         return _folder(path, split)
     if glob.has_magic(source):
         return _files(source, [Path(file) for file in sorted(glob.glob(source, recursive=True))])  # noqa: PTH207
-    if _HUB_NAME.fullmatch(source) and path.suffix.lower() not in (*MODULES, ".npz"):
+    # Where its first folder is here, a name was meant as a path, and misspelt.
+    if _HUB_NAME.fullmatch(source) and path.suffix.lower() not in (*MODULES, ".npz") and not path.parent.exists():
         return Source(source, "hub", (source,))
     return None
 

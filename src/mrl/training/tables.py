@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mrl.encoders.hub import silent
 from mrl.errors import InputError, MissingError, StorageError
 from mrl.training.opening import Rows
 from mrl.training.sources import Source, of_split
@@ -89,7 +90,7 @@ def quietly(source: Source) -> Iterator[None]:
     if shown:
         datasets.disable_progress_bars()
     try:
-        with explained(source):
+        with silent("huggingface_hub"), explained(source):
             yield
     finally:
         if shown:

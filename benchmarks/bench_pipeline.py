@@ -1,6 +1,6 @@
 """Training from compressed images, decoded at every use, against training from images held in memory.
 
-    python benchmarks/bench_pipeline.py --data DIR [--images 6000] [--pairs 5] [--workers N]
+    python benchmarks/bench_pipeline.py --data DIR [--images 3000] [--pairs 9] [--workers N]
 
 DIR (or MRL_DATA) holds `tiny-imagenet-32`. The same photos of 32 × 32 as arrays in memory, as JPEG files in class
 folders, as Parquet files read by row (memory-mapped), and as a stream of them: one epoch each of the small network, in
@@ -64,8 +64,8 @@ def written(root: Path, data: Path, count: int) -> dict[str, ImageData | Stream]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--images", type=int, default=6000)
-    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--images", type=int, default=3000)
+    parser.add_argument("--pairs", type=int, default=9)
     parser.add_argument("--workers", type=int)
     args = parser.parse_args()
     about = describe("torch", "pillow", "datasets", "mrl") | {"threads": str(torch.get_num_threads())}
@@ -75,7 +75,9 @@ def main() -> None:
         data = written(Path(folder), folder_of_sets(args.data) / "tiny-imagenet-32", args.images)
         speeds: dict[str, list[float]] = {kind: [] for kind in data}
         for round_ in range(args.pairs + 1):
-            for kind, images in data.items():
+            kinds = list(data)
+            for kind in kinds[round_ % 4 :] + kinds[: round_ % 4]:  # none is always first
+                images = data[kind]
                 workers = None if kind == "memory" else args.workers
                 run = train(SPEC, images, Path(folder) / f"{kind}-{round_}", workers=workers, quiet=True)
                 if round_:

@@ -7,7 +7,7 @@
     mrl evaluate known asked --head mrl-r50/head.safetensors
 
 An MRL file names its dims, an MRL-E file does not: give them. --classes takes a file with the classes' names, one a
-line in the order of the labels (for ImageNet, the sorted WordNet ids), so that folders of these names are labelled alike.
+line in the order of the labels (for ImageNet, the sorted WordNet ids), so that folders of those names match.
 The checkpoint is read as plain tensors; one with pickled code is refused. Hardware and time: any, seconds.
 
 Expected, linear top-1 in % on ImageNet's validation set without mirrored copies (paper, Table 1): MRL 66.63 at 8 dims

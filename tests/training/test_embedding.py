@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mrl.errors import CardError, ExistsError, InputError, StorageError
 from mrl.training import Opening, Rows, embed, embedding, from_arrays, open_data, train
-from mrl.training.pending import ahead
+from mrl.training.ahead import ahead
 from mrl.vectors import Table
 from training.embedder import contents, encoder, named
 from training.pictures import TINY, folder, own_cache, parquet, records, stripes, tiny  # noqa: F401

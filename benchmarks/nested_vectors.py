@@ -4,7 +4,8 @@
 
 DIR (or MRL_DATA) holds the set `tiny-imagenet-32`. OUT gets `run` (encoder and head: MRL at 8 … 512, 200 classes),
 `known` (a table of the 100,000 training images) and `asked` (one of the 10,000 validation images). An interrupted call
-goes on where it was; a finished one is done at once. On 2 cores with AVX-512 BF16: about 10 minutes.
+goes on where it was; a finished one is done at once. On 2 cores with AVX-512 BF16: 9 minutes. Expected, top-1 of the
+head on the 10,000: 0.207 at 8 dims, 0.289 at 32, 0.313 at 128, 0.326 at 512.
 
     from nested_vectors import nested_vectors
     known, asked, head = nested_vectors()
@@ -28,7 +29,7 @@ from mrl.training import Checkpoints, Run, TrainSpec, embed, train
 
 OUT = Path(__file__).parents[1] / "build" / "nested-vectors"
 SPEC = TrainSpec(
-    Nesting.halving(512, smallest=8), "mrl", epochs=7, label_smoothing=0.1, checkpoints=Checkpoints(every_minutes=1)
+    Nesting.halving(512, smallest=8), "mrl", epochs=5, label_smoothing=0.1, checkpoints=Checkpoints(every_minutes=1)
 )
 
 

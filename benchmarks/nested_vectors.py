@@ -43,21 +43,13 @@ class Nested(NamedTuple):
 
 def nested_vectors(out: Path = OUT, data: Path | None = None) -> Nested:
     """The vectors, made first if they are not there. data: the folder of image sets, else MRL_DATA."""
-    if not (out / "asked" / "manifest.json").exists() or not _whole(out / "asked"):
+    last = out / "asked"
+    if not (last / "manifest.json").exists() or not Table.open(last, unfinished=True).finished:
         images = decoded(folder_of_sets(data) / "tiny-imagenet-32", 200)
         run = train(SPEC, images[0], out / "run", resume=True)
         for part, name in zip(images, ("known", "asked"), strict=True):
             embed(run, part, out / name, resume=True)
     return Nested(Table.open(out / "known"), Table.open(out / "asked"), Run.open(out / "run").head)
-
-
-def _whole(path: Path) -> bool:
-    from mrl.errors import UnfinishedError
-
-    try:
-        return len(Table.open(path)) > 0
-    except UnfinishedError:
-        return False
 
 
 def main() -> None:

@@ -19,10 +19,7 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
-import platform
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -30,10 +27,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+
+from harness import describe, keep
 from image_sets import folder_of_sets, packed
 from PIL import Image
 
-import mrl
 from mrl import Nesting
 from mrl.evaluation import Row, evaluate, read_rows, write_rows
 from mrl.training import ImageData, TrainSpec, embed, from_arrays, train
@@ -131,17 +131,9 @@ def told(entries: list[dict[str, object]], baseline: float) -> str:
 def machine(device: str | None) -> dict[str, str]:
     import torch
 
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     on_gpu = torch.cuda.is_available() and device != "cpu"
-    return {
-        "device": torch.cuda.get_device_name()
-        if on_gpu
-        else f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
-        "torch": torch.__version__,
-        "mrl": mrl.__version__,
-        "commit": commit.stdout.strip(),
-        "command": " ".join(["python", *sys.argv]),
-    }
+    name = torch.cuda.get_device_name() if on_gpu else f"cpu, {torch.get_num_threads()} threads"
+    return describe("torch", "mrl") | {"device": name}
 
 
 def asked_for() -> argparse.Namespace:
@@ -172,8 +164,7 @@ def main() -> None:
     print(told(entries, baseline))
     if args.keep:
         result = {"about": machine(args.device), "nearest_class_mean": round(baseline, 4), "rows": entries}
-        path = Path(__file__).parents[1] / "benchmarks" / "results" / f"{args.keep}.json"
-        path.write_text(json.dumps(result, indent=1) + "\n")
+        keep(args.keep, result)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ The names below are imported when they are asked for, so that the settings besid
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mrl.lazy import lazily
 
 if TYPE_CHECKING:
     from mrl.encoders.image import ImageEncoder, load
@@ -28,20 +29,17 @@ __all__ = [
     "load",
 ]
 
-_PLACES = {
-    "EncoderSpec": "spec",
-    "ImageEncoder": "image",
-    "ModuleNetwork": "module",
-    "ResidualConfig": "residual",
-    "ResidualNetwork": "residual",
-    "VisionConfig": "vision",
-    "VisionNetwork": "vision",
-    "from_reference": "reference",
-    "load": "image",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+__getattr__ = lazily(
+    __name__,
+    {
+        "EncoderSpec": "spec",
+        "ImageEncoder": "image",
+        "ModuleNetwork": "module",
+        "ResidualConfig": "residual",
+        "ResidualNetwork": "residual",
+        "VisionConfig": "vision",
+        "VisionNetwork": "vision",
+        "from_reference": "reference",
+        "load": "image",
+    },
+)

@@ -126,7 +126,7 @@ class ImageEncoder:
 
     def _weights(self) -> dict[str, npt.NDArray[Any]]:
         """All that the vectors depend on; the norms' step counters are not among it."""
-        return {name: _array(name, t) for name, t in self.module.state_dict().items() if not _counts(name)}
+        return {name: _array(name, t) for name, t in self.module.state_dict().items() if not is_counter(name)}
 
 
 def _network(document: Mapping[str, Any], module: nn.Module | None, fit: Fit) -> nn.Module:
@@ -138,7 +138,7 @@ def _network(document: Mapping[str, Any], module: nn.Module | None, fit: Fit) ->
 
 
 def _fill(network: nn.Module, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
-    counters = {name: t for name, t in network.state_dict().items() if _counts(name)}
+    counters = {name: t for name, t in network.state_dict().items() if is_counter(name)}
     if any(array.dtype == np.float64 for array in tensors.values()):
         network.double()  # else what is loaded would be rounded
     try:
@@ -148,7 +148,7 @@ def _fill(network: nn.Module, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
         raise InputError(f"the saved weights are another network's: {line}; give the one that was trained") from error
 
 
-def _counts(name: str) -> bool:
+def is_counter(name: str) -> bool:
     """Whether a tensor only counts the batches that a norm has seen."""
     return name.endswith("num_batches_tracked")
 

@@ -85,7 +85,7 @@ def stacked(images: Images, fit: Fit) -> Pixels:
         checked = check_array(images)
         if checked.shape[1:] == fit.shape:
             return checked
-        pictures = [_from_array(image) for image in checked]
+        pictures = [as_picture(image) for image in checked]
     else:
         pictures = [_opened(image, position) for position, image in enumerate(images)]
     room = np.empty((len(pictures), *fit.shape), np.uint8)
@@ -113,7 +113,8 @@ def check_array(images: npt.NDArray[Any]) -> Pixels:
     return images
 
 
-def _from_array(image: Pixels) -> Image.Image:
+def as_picture(image: Pixels) -> Image.Image:
+    """An array (H, W, C) as a picture, of one size with it."""
     return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
 
 
@@ -123,7 +124,7 @@ def _opened(image: Any, position: int) -> Image.Image:
     if isinstance(image, str | PathLike):
         return read_picture(Path(image))
     if isinstance(image, np.ndarray) and image.ndim in (2, 3):
-        return _from_array(check_array(image[None])[0])
+        return as_picture(check_array(image[None])[0])
     raise InputError(
         f"picture {position} is a {type(image).__name__}; give PIL images, paths or uint8 arrays (H, W[, C])"
     )

@@ -5,8 +5,9 @@ The names below are imported when they are asked for, so that the settings besid
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mrl.lazy import lazily
 
 if TYPE_CHECKING:
     from mrl.training.data import ImageData, from_arrays, open_data
@@ -31,22 +32,19 @@ __all__ = [
     "train",
 ]
 
-_PLACES = {
-    "Checkpoints": "spec",
-    "ImageData": "data",
-    "Opening": "opening",
-    "Rows": "opening",
-    "Run": "run",
-    "Stream": "stream",
-    "TrainSpec": "spec",
-    "embed": "embedding",
-    "from_arrays": "data",
-    "open_data": "data",
-    "train": "loop",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+__getattr__ = lazily(
+    __name__,
+    {
+        "Checkpoints": "spec",
+        "ImageData": "data",
+        "Opening": "opening",
+        "Rows": "opening",
+        "Run": "run",
+        "Stream": "stream",
+        "TrainSpec": "spec",
+        "embed": "embedding",
+        "from_arrays": "data",
+        "open_data": "data",
+        "train": "loop",
+    },
+)

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from mrl.encoders.pixels import as_picture
 from mrl.errors import InputError
 from mrl.training.data import Ids, ImageData, Labels, Samples
 from mrl.training.stream import Stream
@@ -125,7 +126,7 @@ def pictures(data: Samples, indices: npt.NDArray[np.int64]) -> tuple[list[Image.
     if isinstance(data, ImageData):
         return data.pictures(indices.tolist()), labels(data)[indices]
     images, target = batch(data, indices)
-    return [Image.fromarray(a[..., 0] if a.shape[2] == 1 else a) for a in images.numpy()], target.numpy()
+    return [as_picture(image) for image in images.numpy()], target.numpy()
 
 
 def ids(data: Samples) -> Ids:

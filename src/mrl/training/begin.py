@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from mrl.encoders import ImageEncoder
 from mrl.encoders.making import wanted_preparation
 from mrl.errors import InputError
 from mrl.training.batches import Traits, batch, class_names, traits
@@ -55,7 +56,8 @@ def begin(
     run = Run.open(out) if resume and begun(out) else None
     team.check_same("whether a run was begun", 0 if run is None else run.state.step + 1 & 0xFFFFFF)
     train_data, validation = data
-    wanted = wanted_preparation(spec.encoder) if run is None else run.load_encoder(module).preparation
+    encoder = None if run is None else run.load_encoder(module)
+    wanted = wanted_preparation(spec.encoder) if encoder is None else encoder.preparation
     about = traits(train_data, *((wanted.mean, wanted.std) if wanted else (None, None)))
     if validation is not None:
         validation = matched(validation, about)
@@ -69,8 +71,8 @@ def begin(
     }
     team.check_same("their data", int(identity["fingerprint"][:6], 16))
     basis = Basis(spec, identity, -(-len(train_data) // spec.batch_size), validation)
-    if run is not None:
-        return _again(basis, run, team, module)
+    if run is not None and encoder is not None:
+        return _again(basis, run, team, encoder)
     model = Model.new(spec, about, team.device, module)
     writer = _created(basis, out, team, model, resume=resume)
     return Start(model, writer, basis.rows, basis.steps, validation, {}, {})
@@ -112,12 +114,12 @@ def _created(basis: Basis, out: Path, team: Team, model: Model, *, resume: bool)
     return writer
 
 
-def _again(basis: Basis, run: Run, team: Team, module: nn.Module | None) -> Start:
+def _again(basis: Basis, run: Run, team: Team, encoder: ImageEncoder) -> Start:
     """The newest state, once it is sure that spec and data are those of the run."""
     check_same_spec(run, basis.spec)
     check_same_data(run, basis.identity)
     dtype = getattr(torch, run.manifest["dtype"].removeprefix("torch."))
-    model = Model.again(basis.spec, run.load_encoder(module), run.head, (team.device, dtype))
+    model = Model.again(basis.spec, encoder, run.head, (team.device, dtype))
     start = Start(model, RunWriter.elsewhere(basis.spec), basis.rows, basis.steps, basis.validation, {}, {})
     if not run.finished:
         arrays, about = run.progress()

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mrl.encoders.pixels import Fit, Pixels, check_array, stacked
+from mrl.encoders.pixels import Fit, Pixels, as_picture, check_array, stacked
 from mrl.errors import InputError
 from mrl.training.decoding import LazyImages, Stored, decode, looked_at, opened, suited
 from mrl.training.folder import existing, scan
-from mrl.training.listing import Ids, Labels, Listing
+from mrl.training.listing import Ids, Labels, Listing, renamed
 from mrl.training.opening import Opening, Origin, Rows
 from mrl.training.rows import list_rows
 from mrl.training.sources import find
@@ -81,7 +81,7 @@ class ImageData:
         at = np.asarray(indices, np.int64)
         stored = self.images.stored if isinstance(self.images, LazyImages) else self.originals
         if stored is None:
-            return [Image.fromarray(image[..., 0] if image.shape[2] == 1 else image) for image in self.images[at]]
+            return [as_picture(image) for image in self.images[at]]
         part = stored.part(at)
         return [opened(content, part.name(i)) for i, content in enumerate(part.taken(np.arange(len(at))))]
 
@@ -100,10 +100,8 @@ class ImageData:
         """The same images, labelled by the positions of their classes' names in `classes`; other names come after."""
         if self.labels is None or not classes:
             return self
-        unknown = tuple(name for name in self.classes if name not in classes)
-        position = {name: i for i, name in enumerate((*classes, *unknown))}
-        new = np.array([position[name] for name in self.classes], np.int64)
-        return replace(self, labels=new[self.labels], classes=tuple(position), unknown=unknown)
+        new = renamed(self.classes, classes)
+        return replace(self, labels=new.labels[self.labels], classes=new.classes, unknown=new.unknown)
 
 
 def from_arrays(

@@ -157,15 +157,19 @@ class Feed:
             for plan in plans:
                 yield self._made(plan, [[self.source.load(epoch, *piece)] for piece in self._pieces(plan)])
             return
-        with ThreadPoolExecutor(self.workers, "feed") as pool, closing(_Cancelled(pool)), closing(ahead(plans)) as made:
-            ready: deque[tuple[Planned, list[list[Future[Loaded]]]]] = deque()
-            for plan in made:
-                jobs = [[pool.submit(self.source.load, epoch, *c) for c in _chunks(p)] for p in self._pieces(plan)]
-                ready.append((plan, jobs))
-                if len(ready) > AHEAD:
-                    yield self._awaited(*ready.popleft())
+        pool = ThreadPoolExecutor(self.workers, "feed")
+        ready: deque[tuple[Planned, list[list[Future[Loaded]]]]] = deque()
+        try:
+            with closing(ahead(plans)) as made:
+                for plan in made:
+                    jobs = [[pool.submit(self.source.load, epoch, *c) for c in _chunks(p)] for p in self._pieces(plan)]
+                    ready.append((plan, jobs))
+                    if len(ready) > AHEAD:
+                        yield self._awaited(*ready.popleft())
             while ready:
                 yield self._awaited(*ready.popleft())
+        finally:
+            pool.shutdown(cancel_futures=True)  # leaving an epoch early does not wait for what is not begun
 
     def _shares(self, plan: Planned) -> list[Ids]:
         """This process's rows of each piece. All processes of a team have as many pieces, even if some are empty."""
@@ -188,16 +192,6 @@ class Feed:
                 images, labels = images.pin_memory(), labels.pin_memory()
             pieces.append(Piece(images, labels, len(rows) / len(plan.indices)))
         return Batch(len(plan.indices), tuple(pieces), plan.after)
-
-
-class _Cancelled:
-    """Drops what a pool has not begun, so that leaving an epoch early does not wait for it."""
-
-    def __init__(self, pool: ThreadPoolExecutor) -> None:
-        self._pool = pool
-
-    def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _chunks(piece: tuple[Ids, Sequence[Any]]) -> Iterator[tuple[Ids, Sequence[Any]]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,22 @@ from mrl.training.decoding import Stored
 
 Ids = npt.NDArray[Any]
 Labels = npt.NDArray[np.int64]
+
+
+class Renamed(NamedTuple):
+    """One's own classes among others. classes: the others' names, then those of one's own that they lack. unknown:
+    these. labels: (own,) int64, the position of each own class in `classes`."""
+
+    classes: tuple[str, ...]
+    unknown: tuple[str, ...]
+    labels: Labels
+
+
+def renamed(own: Sequence[str], others: Sequence[str]) -> Renamed:
+    """Match classes by name."""
+    unknown = tuple(name for name in own if name not in others)
+    position = {name: i for i, name in enumerate((*others, *unknown))}
+    return Renamed(tuple(position), unknown, np.array([position[name] for name in own], np.int64))
 
 
 @dataclass(frozen=True, eq=False)

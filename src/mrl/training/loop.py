@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -126,9 +127,10 @@ class Loop:
             self.display.step(standing.epoch, Tally(self.spec.nesting, self.team.device), standing.step)
             for epoch in range(standing.epoch, self.spec.epochs + 1):
                 record = self._epoch(epoch)
+                score = self._judged(record.get("validation"))
                 patience = self.spec.checkpoints.patience
                 stop = patience is not None and standing.stale >= patience
-                self._finish_epoch(record, last=stop or epoch == self.spec.epochs)
+                self._finish_epoch(record, score, last=stop or epoch == self.spec.epochs)
                 if stop:
                     self.display.say(f"stopped: {standing.stale} epochs without a better validation accuracy")
                     return
@@ -156,7 +158,6 @@ class Loop:
         record = {"event": "epoch", "epoch": epoch, "lr": rate, **whole.record(self.team)}
         if self.start.validation is not None:
             record["validation"] = by_dim(self.spec.nesting, self.model.accuracy(self.start.validation, self.team))
-            self._judge(record["validation"])
         return record
 
     def _step(self, batch: Batch, whole: Tally, recent: Tally) -> float:
@@ -201,9 +202,8 @@ class Loop:
             raise self._diverged(f"the weights were no longer finite after step {self.standing.step}")
         self._commit(None, [tally.to_json(self.team) for tally in tallies])
 
-    def _finish_epoch(self, record: dict[str, Any], *, last: bool) -> None:
+    def _finish_epoch(self, record: dict[str, Any], score: float | None, *, last: bool) -> None:
         self._log(record)
-        score = _score(record.get("validation"), self.spec)
         self.standing.epoch += 1
         self.standing.position = None
         self._commit(score, [], finished=last)
@@ -219,11 +219,16 @@ class Loop:
             self.writer.commit(snapshot, finished=finished)
         self.committed = time.monotonic()
 
-    def _judge(self, validation: dict[str, float]) -> None:
-        score, best = _score(validation, self.spec), self.standing.best
-        better = score is not None and (best is None or score > best)
+    def _judged(self, validation: dict[str, float] | None) -> float | None:
+        """The epoch's score, once it was compared with the best one before; None where nothing was measured."""
+        if validation is None:
+            return None
+        dim, best = self.spec.checkpoints.select_dim, self.standing.best
+        score = sum(validation.values()) / len(validation) if dim is None else validation[str(dim)]
+        better = best is None or score > best
         self.standing.stale = 0 if better else self.standing.stale + 1
         self.standing.best = score if better else best
+        return score
 
     def _log(self, record: dict[str, Any]) -> None:
         if self.team.main:
@@ -234,7 +239,11 @@ class Loop:
     def _check_finite(self, tally: Tally) -> None:
         if bool(torch.isfinite(tally.losses).all()):
             return
-        bad = [dim for dim, loss in zip(self.spec.nesting.dims, tally.losses.tolist(), strict=True) if loss - loss != 0]
+        bad = [
+            dim
+            for dim, loss in zip(self.spec.nesting.dims, tally.losses.tolist(), strict=True)
+            if not math.isfinite(loss)
+        ]
         raise self._diverged(
             f"the loss at dim {bad[0]} was no longer finite in epoch {self.standing.epoch}, step {self._in_epoch()}"
         )
@@ -244,11 +253,3 @@ class Loop:
             f"{what}; it must stay finite. Lower lr (now {self.spec.lr:g}) or set clip. "
             f"The run holds the state before, at epoch {self.standing.epoch - 1}"
         )
-
-
-def _score(validation: dict[str, float] | None, spec: TrainSpec) -> float | None:
-    """Accuracy at the dim that was named, or the mean over the trained dims."""
-    if validation is None:
-        return None
-    dim = spec.checkpoints.select_dim
-    return sum(validation.values()) / len(validation) if dim is None else validation[str(dim)]

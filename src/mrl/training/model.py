@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mrl.card import Card
 from mrl.encoders import ImageEncoder
+from mrl.encoders.image import is_counter
 from mrl.encoders.making import make_network, model_name, train_mode, tuned, wanted_preparation
 from mrl.encoders.module import ModuleNetwork
 from mrl.encoders.networks import Network
@@ -30,7 +31,6 @@ from mrl.training.spec import TrainSpec
 from mrl.training.team import Team
 
 _STATISTIC = re.compile(r"running_(mean|var)$")
-_COUNTER = "num_batches_tracked"
 _VALIDATED = 512  # images at once, at most; where batches are smaller, for want of memory, as many as these
 
 
@@ -126,7 +126,7 @@ class Model:
 
     def counters(self) -> dict[str, npt.NDArray[Any]]:
         """How many batches each norm has seen: training goes on from them, vectors do not depend on them."""
-        return {name: b.cpu().numpy() for name, b in self.network.named_buffers() if name.endswith(_COUNTER)}
+        return {name: b.cpu().numpy() for name, b in self.network.named_buffers() if is_counter(name)}
 
     def count_on(self, counters: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take up `counters`."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
@@ -46,8 +45,3 @@ def _placed(value: Tensor, name: str, parameter: Tensor) -> Tensor:
         return value.to(parameter.device)
     room = torch.empty_like(parameter, dtype=value.dtype, memory_format=torch.preserve_format, requires_grad=False)
     return room.copy_(value)
-
-
-def equal(one: Arrays, other: Arrays) -> bool:
-    """Whether two states are the same, bit for bit."""
-    return one.keys() == other.keys() and all(np.array_equal(one[k], other[k], equal_nan=True) for k in one)

@@ -14,6 +14,7 @@ from mrl.encoders.pixels import Fit, Pixels
 from mrl.errors import InputError
 from mrl.training.columns import Labelling
 from mrl.training.decoding import LOOKED_AT, opened, pixels, suited
+from mrl.training.listing import renamed
 from mrl.training.opening import Opening, Origin
 from mrl.training.shards import Shards, open_shards
 from mrl.training.sources import Source
@@ -91,10 +92,9 @@ class Stream:
         """The same pictures, labelled by the positions of their classes' names in `classes`; other names come after."""
         if not self.labelled or not classes:
             return self
-        unknown = tuple(name for name in self.classes if name not in classes)
-        position = {name: i for i, name in enumerate((*classes, *unknown))}
-        new = tuple(position[self.classes[old]] for old in self.renumbered)
-        return replace(self, classes=tuple(position), renumbered=new, unknown=unknown)
+        new = renamed(self.classes, classes)
+        renumbered = tuple(new.labels[list(self.renumbered)].tolist())
+        return replace(self, classes=new.classes, renumbered=renumbered, unknown=new.unknown)
 
     def raw(self, cells: Mapping[str, Any], number: int) -> Raw:
         """A row of the table; number: its id unless it has one."""

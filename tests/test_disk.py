@@ -5,7 +5,6 @@ import random
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrl import disk, log
-from mrl.disk import Folder
+from mrl.disk import LOCK, Folder, using
 from mrl.errors import DamagedError, ExistsError, InputError, StorageError
 from mrl.vectors import Table
 from oracles import flipped
+from replay import Recorder
 
 KILLS, ROWS = 10, 20
 
@@ -34,8 +34,14 @@ def keep_all(_name):
 
 
 def hidden(folder):
-    """What a writer left over."""
-    return [path.name for path in folder.rglob("*") if path.name.startswith(".")]
+    """What a writer left over, but its lock."""
+    return [path.name for path in folder.rglob(".*") if path.name != LOCK]
+
+
+def files(folder):
+    """Names of a folder's own files and the newest manifest."""
+    found = sorted(path.name for path in folder.iterdir() if not path.match("manifest-*.json"))
+    return [name for name in found if name != LOCK]
 
 
 # --------------------------------------------------------------------------------------------- sealed files
@@ -235,16 +241,12 @@ def test_a_folder_is_made_with_its_parents_or_from_an_empty_one(tmp_path):
     assert Folder.open(tmp_path / "x" / "y", "kind").entries == {}
 
 
-def test_every_new_folder_is_flushed_into_its_parent(tmp_path, monkeypatch):
-    flushed, real = [], os.fsync
-
-    def recording(handle):
-        flushed.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
-        real(handle)
-
-    monkeypatch.setattr(os, "fsync", recording)
-    Folder.create(tmp_path / "x" / "y", "kind").commit({"a": b"a"}, {}, keep_all)
-    assert {str(tmp_path), str(tmp_path / "x"), str(tmp_path / "x" / "y")} <= set(flushed)
+def test_every_new_folder_is_flushed_into_its_parent(tmp_path):
+    recorder = Recorder(tmp_path)
+    with using(recorder):
+        Folder.create(tmp_path / "x" / "y", "kind").commit({"a": b"a"}, {}, keep_all)
+    flushed = {step.folder for step in recorder.steps}
+    assert {tmp_path, tmp_path / "x", tmp_path / "x" / "y"} <= flushed
 
 
 @pytest.mark.parametrize("there", ["file", "folder"])
@@ -289,15 +291,16 @@ def test_a_folder_of_another_kind_is_refused(folder):
 
 def test_files_that_a_commit_drops_are_gone(folder):
     folder.commit({"c": b"ccc"}, {"about": 2}, lambda name: name == "b")
-    assert sorted(path.name for path in folder.path.iterdir()) == ["b", "c", "manifest.json"]
+    assert files(folder.path) == ["b", "c", "manifest.json"]
     for each in (folder, Folder.open(folder.path, "kind")):
         assert [path.name for path in each.verify()] == ["b", "c"]
         with pytest.raises(StorageError, match="has no file a; it holds b, c"):
             each.verified("a")
 
 
-def test_a_reader_of_the_state_before_is_told_to_open_again(folder):
+def test_a_reader_that_let_go_of_its_state_is_told_to_open_again(folder):
     reader = Folder.open(folder.path, "kind")
+    reader.close()
     folder.commit({"c": b"ccc"}, {"about": 2}, lambda name: name == "b")
     assert reader.manifest == {"about": 1}
     assert reader.verified("b").read_bytes() == b"bbb", "what both states have can still be read"
@@ -351,7 +354,7 @@ def test_a_commit_that_fails_halfway_changes_nothing(folder):
 
     with pytest.raises(StorageError, match=r"cannot write .*/d: No space left"):
         folder.commit({"c": b"ccc", "d": fail}, {"about": 2}, lambda _: False)
-    assert sorted(path.name for path in folder.path.iterdir()) == ["a", "b", "manifest.json"]
+    assert sorted(path.name for path in folder.path.iterdir()) == [LOCK, "a", "b", "manifest.json"]
     for each in (folder, Folder.open(folder.path, "kind")):
         assert each.manifest == {"about": 1}
         assert len(list(each.verify())) == 2
@@ -449,7 +452,7 @@ def check_filled(path, size, limit):
         assert "ree some space" in line
     assert hidden(path) == []
     assert (path / "file").read_bytes() == b"old"
-    assert sorted(each.name for each in (path / "folder").iterdir()) == ["a", "manifest.json"]
+    assert sorted(each.name for each in (path / "folder").iterdir()) == [LOCK, "a", "manifest.json"]
     folder = Folder.open(path / "folder", "kind")
     assert folder.manifest == {"about": 1}
     assert len(list(folder.verify())) == 1

@@ -1,3 +1,6 @@
+import hashlib
+import json
+import os
 import random
 import re
 import tempfile
@@ -10,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrl.card import Card
+from mrl.disk import LOCK, MANIFEST, Folder
 from mrl.errors import CardError, DamagedError, ExistsError, InputError, StorageError, UnfinishedError
 from mrl.nesting import Nesting
 from mrl.vectors import Table
@@ -308,8 +312,10 @@ def test_label_names_differ_and_name_every_label(tmp_path):
 
 
 def contents(path):
-    """Every file of a folder, by name."""
-    return {file.name: file.read_bytes() for file in path.iterdir()}
+    """What a table is: every file, by name, and what the manifest says; not by how many commits it came about."""
+    files = [file for file in path.iterdir() if not file.match("manifest*.json") and file.name != LOCK]
+    folder = Folder.open(path, "mrl-table")
+    return {**{file.name: file.read_bytes() for file in files}, MANIFEST: (folder.manifest, folder.entries)}
 
 
 @settings(max_examples=25, deadline=None)
@@ -338,6 +344,7 @@ def test_a_table_written_in_several_goes_has_the_bytes_of_one_written_in_one(siz
             if block in cuts and block:
                 if closed:
                     writer.close()
+                del writer  # which lets go of the table
                 writer = Table.append(often, CARD, ("cat", "dog"))
             add(writer, block)
         writer.close()
@@ -390,6 +397,21 @@ def test_without_names_labels_are_the_tables_own(finished):
     assert Table.open(finished).labels.tolist() == [0, 1, 0, 1, 0]
 
 
+def test_a_table_from_before_commits_were_counted_is_read_and_appended_to(finished):
+    manifest, blank = finished / MANIFEST, b"0" * 64
+    document = json.loads(manifest.read_bytes()) | {"sha256": blank.decode()}
+    del document["commit"]
+    raw = json.dumps(document, indent=2).encode() + b"\n"
+    manifest.write_bytes(raw.replace(blank, hashlib.sha256(raw).hexdigest().encode()))
+    for kept in finished.glob("manifest-*.json"):
+        kept.unlink()
+    assert Table.open(finished).verify() == 3
+    with Table.append(finished, CARD) as writer:
+        writer.add(made(2, 1), labels=[1, 1])
+    assert Table.open(finished).verify() == 6
+    np.testing.assert_array_equal(Table.open(finished).vectors, np.concatenate([made(3), made(2, 1)]))
+
+
 def test_names_for_labels_that_have_none_are_refused(tmp_path):
     with Table.create(tmp_path / "t", CARD) as writer:
         writer.add(made(1), labels=[0])
@@ -433,29 +455,46 @@ def test_a_closed_writer_takes_nothing(writer):
         other.add(made(1), labels=[0])
 
 
-def test_blocks_of_another_writer_are_not_overwritten(writer):
+WRITTEN = rf"is being written by process {os.getpid()} on .*; there is one writer at a time: let that one finish"
+
+
+def test_a_second_writer_is_refused_until_the_first_is_closed(writer):
     path = writer._folder.path
+    for _ in range(2):
+        with pytest.raises(StorageError, match=WRITTEN):
+            Table.append(path, CARD)
+    assert Table.open(path, unfinished=True).rows == 3, "readers are not"
+    writer.close()
     with Table.append(path, CARD) as other:
         other.add(made(2, 1), [8, 9], labels=[1, 1])
-    before = contents(path)
-    said = (
-        r"another writer committed to .*/table: it has 5 rows, this writer left 3; nothing was overwritten\. "
-        "Let one writer finish, then append the rest"
-    )
-    with pytest.raises(StorageError, match=said):
-        writer.add(made(2, 2), labels=[0, 0])
-    with pytest.raises(StorageError, match=said):
-        writer.close()
-    assert contents(path) == before
     assert Table.open(path).verify() == 6
 
 
+def test_a_writer_that_met_an_error_lets_go_of_the_table(writer):
+    with pytest.raises(KeyError), writer:
+        raise KeyError
+    with Table.append(writer._folder.path, CARD) as other:
+        assert (other.rows, other.finished) == (3, False)
+
+
+def test_a_writer_that_was_refused_or_dropped_lets_go_of_the_table(finished):
+    with pytest.raises(CardError) as _kept:
+        Table.append(finished, Card("other", 6, Nesting((2, 4)), fingerprint="g"))
+    writer = Table.append(finished, CARD)
+    with pytest.raises(StorageError, match=WRITTEN):
+        Table.append(finished, CARD)
+    del writer
+    Table.append(finished, CARD).close()
+
+
 def test_of_two_that_begin_a_table_one_is_refused(tmp_path):
-    first, second = (Table.create(tmp_path / "t", CARD) for _ in range(2))
-    second.add(made(1))
-    with pytest.raises(StorageError, match="it has 1 rows, this writer left 0"):
-        first.add(made(2))
-    second.close()
+    first = Table.create(tmp_path / "t", CARD)
+    with pytest.raises(StorageError, match=WRITTEN):
+        Table.create(tmp_path / "t", CARD)
+    first.add(made(1))
+    with pytest.raises(ExistsError):
+        Table.create(tmp_path / "t", CARD)
+    first.close()
     np.testing.assert_array_equal(Table.open(tmp_path / "t").vectors, made(1))
 
 
@@ -469,9 +508,7 @@ def test_a_table_that_was_begun_is_gone_on_with_and_loses_half_written_files(tmp
     assert Table.begun(path)
     with Table.append(path, CARD) as writer:
         writer.add(made(2), labels=[0, 1])
-    assert sorted(contents(path)) == sorted(
-        [*(f"000000.{c}.npy" for c in ("vectors", "ids", "labels")), "manifest.json"]
-    )
+    assert sorted(contents(path)) == ["000000.ids.npy", "000000.labels.npy", "000000.vectors.npy", MANIFEST]
     assert Table.begun(path)
     assert Table.open(path).verify() == 3
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mrl.disk import encoded, read_bytes
+from mrl.disk.device import device
 from mrl.errors import DamagedError, StorageError
 
 
@@ -18,7 +19,7 @@ def append_line(path: Path, record: Mapping[str, Any]) -> None:
     A last line that a crash or a full disk cut short is removed first.
     """
     try:
-        with path.open("ab+") as file:
+        with device().append(path) as file:
             _remove_cut_line(file)
             file.write(encoded(json.dumps(record, ensure_ascii=False)))
     except OSError as error:
@@ -29,7 +30,7 @@ def flush(path: Path) -> int:
     """Bring a log to the device; its size in bytes, 0 where there is none."""
     try:
         with path.open("rb") as file:
-            os.fsync(file.fileno())
+            device().flush(file)
             return os.fstat(file.fileno()).st_size
     except FileNotFoundError:
         return 0

@@ -17,6 +17,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from mrl.card import Card
+from mrl.disk import LOCK, MANIFEST, Folder
 from mrl.encoders import ImageEncoder, ResidualConfig, ResidualNetwork
 from mrl.encoders.pixels import Fit
 from mrl.encoders.preparation import Preparation
@@ -42,9 +43,11 @@ def named(n: int) -> ImageData:
     return replace(tiny(n), ids=np.array([f"image-{i:03}" for i in range(n)]))
 
 
-def contents(path: Path) -> dict[str, bytes]:
-    """Every file of a folder, by name."""
-    return {file.name: file.read_bytes() for file in Path(path).iterdir()}
+def contents(path: Path) -> dict[str, object]:
+    """What a table is: every file, by name, and what the manifest says; not by how many commits it came about."""
+    files = [file for file in Path(path).iterdir() if not file.match("manifest*.json") and file.name != LOCK]
+    folder = Folder.open(Path(path), "mrl-table")
+    return {**{file.name: file.read_bytes() for file in files}, MANIFEST: (folder.manifest, folder.entries)}
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mrl.disk import Folder, write
+from mrl.disk import new_folder, write
 from mrl.evaluation.rows import Row
 from mrl.report.figures import figures, png, svg
 from mrl.report.page import page
@@ -25,7 +25,7 @@ def write_report(path: str | Path, rows: Sequence[Row], title: str = TITLE) -> l
     files = {f"{plot.name}.svg": drawing.encode() for plot, drawing in drawings.items()}
     files |= {f"{plot.name}.png": png(figure) for plot, figure in drawn.items()}
     files[PAGE] = page(rows, title, drawings).encode()
-    folder = Folder.create(Path(path), "mrl-report").path
+    folder = new_folder(Path(path))
     for name, content in files.items():
         write(folder / name, content)
     return [folder / name for name in files]

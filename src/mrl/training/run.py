@@ -21,7 +21,7 @@ from typing import Any
 from torch import nn
 
 from mrl.card import Card
-from mrl.disk import MANIFEST, Content, Folder, read_tensors, sealed_tensors
+from mrl.disk import Content, Folder, read_tensors, sealed_tensors
 from mrl.encoders.image import RUN_KIND, ImageEncoder
 from mrl.errors import StorageError
 from mrl.heads import HeadWeights, chosen
@@ -31,7 +31,8 @@ from mrl.training.state import Arrays
 
 LOG = "log.jsonl"
 PROGRESS_KIND = "mrl-progress"
-_OURS = re.compile(r"\.tmp-.*|(encoder|head|progress)-\d+\.safetensors")
+_OURS = re.compile(r"(encoder|head|progress)-\d+\.safetensors")
+_STARTED = re.compile(rf"{_OURS.pattern}|{re.escape(LOG)}")  # what is there before the first commit
 _PACKAGES = ("mrl", "torch", "numpy", "transformers", "accelerate", "datasets", "pillow")
 
 
@@ -193,13 +194,16 @@ class RunWriter:
     @classmethod
     def again(cls, run: Run, spec: TrainSpec) -> RunWriter:
         """Go on with a run: what its log says beyond the newest state is taken back."""
-        length = int(run.manifest["log_bytes"])
-        log = run.path / LOG
-        if log.exists() and log.stat().st_size > length:
-            os.truncate(log, length)
-        clear(run.path, spare=run.names)
-        about = {name: run.manifest[name] for name in ("data", "dtype")}
-        return cls(Folder.open(run.path, RUN_KIND), spec, about, run.states)
+        folder = run._folder.refreshed()
+        run._folder.close()  # or the files of the state it is at would outlast their time
+        newest, log = Run(folder), run.path / LOG
+        with folder.lock():
+            length = int(newest.manifest["log_bytes"])
+            if log.exists() and log.stat().st_size > length:
+                os.truncate(log, length)
+            folder.sweep(_OURS)
+        about = {name: newest.manifest[name] for name in ("data", "dtype")}
+        return cls(folder, spec, about, newest.states)
 
     def commit(self, snapshot: Snapshot, *, finished: bool = False) -> None:
         """Publish a state; older ones than the last `keep` go, except the best one."""
@@ -260,14 +264,12 @@ def versions() -> dict[str, str]:
     return found
 
 
-def clear(path: Path, spare: frozenset[str] = frozenset()) -> None:
-    """Remove what a killed writer left half done: temporary files, states that no manifest names, a log of nothing."""
-    for file in path.iterdir() if path.is_dir() else ():
-        ours = _OURS.fullmatch(file.name) or (file.name == LOG and not begun(path))
-        if ours and file.name not in spare:
-            file.unlink()
+def clear(path: Path) -> None:
+    """Remove what a writer left that was killed before its first commit."""
+    if not begun(path) and Folder.begun(path, _STARTED):
+        Folder.create(path, RUN_KIND, _STARTED)
 
 
 def begun(path: Path) -> bool:
     """Whether a run was committed at `path`."""
-    return (path / MANIFEST).is_file()
+    return Folder.committed(path)

@@ -32,7 +32,7 @@ class Keys:
     def add(self, ids: npt.NDArray[Any]) -> None:
         """Take in ids, (n,) int64 or strings, none of which is there."""
         if len(ids):
-            self._runs.append(np.sort(_digests(ids)))
+            self._runs.append(np.sort(digests(ids)))
         while len(self._runs) > 1 and len(self._runs[-2]) < 2 * len(self._runs[-1]):
             merged = np.concatenate([self._runs.pop(), self._runs.pop()])
             merged.sort(kind="stable")  # which merges what is sorted already
@@ -41,10 +41,10 @@ class Keys:
     def known(self, ids: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """(n,): which ids are there."""
         self.check_kind(ids)
-        digests, known = _digests(ids), np.zeros(len(ids), bool)
+        wanted, known = digests(ids), np.zeros(len(ids), bool)
         for run in self._runs:
-            at = np.minimum(np.searchsorted(run, digests), len(run) - 1)
-            known |= run[at] == digests
+            at = np.minimum(np.searchsorted(run, wanted), len(run) - 1)
+            known |= run[at] == wanted
         return known
 
     def check_kind(self, ids: npt.NDArray[Any]) -> None:
@@ -62,7 +62,8 @@ class Keys:
             raise InputError(f"id {twice!r} occurs twice; every row needs an id of its own")
 
 
-def _digests(ids: npt.NDArray[Any]) -> Digests:
+def digests(ids: npt.NDArray[Any]) -> Digests:
+    """(n,) int64 ids as they are, strings as 16 bytes each."""
     if ids.dtype.kind != "U":
         return np.asarray(ids)
     each = (hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest() for text in ids.tolist())

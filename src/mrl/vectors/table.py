@@ -11,14 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from mrl.card import Card
-from mrl.disk import MANIFEST, Folder
+from mrl.disk import Folder
 from mrl.errors import InputError, UnfinishedError
-from mrl.vectors.files import KIND, Block, begun, column, remove_temporaries
+from mrl.vectors.files import KIND, OWNED, Block, column
 from mrl.vectors.writer import TableWriter
 
 
 class Table:
     """A table opened for reading: a snapshot, each file compared with its checksum before its first use.
+
+    It is pinned: what it needs stays, whatever a writer does, until it is let go of.
 
     card: what the vectors are. rows: how many. vectors: (rows, width). ids: (rows,). labels: (rows,) int64 or None.
     label_names: the name of each label, or (). finished: whether its writer closed it.
@@ -60,17 +62,17 @@ class Table:
         From its first new block until it is closed the table is unfinished; what was committed stays as it is and can
         be read. label_names: those by which the labels to come are numbered (default: the table's own). They are mapped
         onto the table's by name; new ones come after. CardError if the card does not fit, StorageError if there is
-        no table.
+        no table or another writer has it. What a killed writer left half written is removed.
         """
         path, names = Path(path), _differing(label_names)
-        if begun(path) and not (path / MANIFEST).exists():
-            folder = Folder(path, KIND, {}, {})
-        else:
-            folder = Folder.open(path, KIND)
+        if Folder.begun(path, OWNED) and not Folder.committed(path):
+            return TableWriter(Folder.create(path, KIND, OWNED), card, names)
+        folder = Folder.open(path, KIND)
+        with folder.lock():
+            folder = folder if folder.current() else folder.refreshed()
             Card.from_json(folder.manifest["card"]).check_fits(card, (str(path), "what is added"))
-        writer = TableWriter(folder, card, names)
-        remove_temporaries(path)
-        return writer
+            folder.sweep(OWNED)
+            return TableWriter(folder, card, names)
 
     @staticmethod
     def begun(path: str | Path) -> bool:
@@ -78,7 +80,7 @@ class Table:
 
         An empty folder is nothing yet.
         """
-        return begun(Path(path))
+        return Folder.begun(Path(path), OWNED)
 
     def __len__(self) -> int:
         return self.rows

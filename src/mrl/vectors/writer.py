@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -10,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mrl.card import Card
-from mrl.disk import MANIFEST, Content, Folder
-from mrl.errors import InputError, StorageError
-from mrl.vectors.files import KIND, column, file_name
+from mrl.disk import Content, Folder
+from mrl.errors import InputError
+from mrl.vectors.files import column, file_name
 from mrl.vectors.keys import Keys
 
 
@@ -20,11 +21,14 @@ class TableWriter:
     """Adds blocks to a table. What `add` returned from is committed; leaving the `with` finishes the table.
 
     rows: how many are committed. label_names: the table's, old ones first. finished: whether the table that was
-    opened had been finished. One writer at a time: a commit is refused if another one committed meanwhile.
+    opened had been finished. One writer at a time: another one is refused until this one is closed, or gone.
     """
 
     def __init__(self, folder: Folder, card: Card, names: tuple[str, ...]) -> None:
-        """names: by which the labels given to `add` are numbered; () for the table's own numbers."""
+        """names: by which the labels given to `add` are numbered; () for the table's own numbers.
+
+        StorageError names the process that writes to the table already.
+        """
         about = folder.manifest
         self.finished: bool = about.get("finished", False)
         self._folder = folder
@@ -44,6 +48,8 @@ class TableWriter:
             self._keys.add(column(folder, block, "ids"))
         self._before = self._keys.snapshot()
         self._changed = self._closed = False
+        self._lock = ExitStack()  # last, so that nothing is locked by a writer that was refused
+        self._lock.enter_context(folder.lock())
 
     @property
     def rows(self) -> int:
@@ -59,8 +65,7 @@ class TableWriter:
     ) -> None:
         """Commit one block: vectors (n, width) float32 or float16, ids (n,), labels (n,) integers.
 
-        Without ids the rows are numbered on. Raises InputError or CardError naming the row, and then commits nothing;
-        StorageError if another writer committed to the table meanwhile.
+        Without ids the rows are numbered on. Raises InputError or CardError naming the row, and then commits nothing.
         """
         if self._closed:
             raise InputError(f"this writer of {self._folder.path} is closed; open the table again with Table.append")
@@ -79,10 +84,14 @@ class TableWriter:
         self._keys.add(keys)
 
     def close(self) -> None:
-        """Mark the table finished. A finished table that got no block is left as it was."""
+        """Mark the table finished, and let others write. A finished table that got no block is left as it was."""
         if not self._closed and (self._changed or not self.finished):
             self._commit({}, self._blocks, labelled=bool(self._labelled), finished=True)
+        self._release()
+
+    def _release(self) -> None:
         self._closed = True
+        self._lock.close()
 
     def __enter__(self) -> TableWriter:
         return self
@@ -90,12 +99,13 @@ class TableWriter:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self.close()
-        self._closed = True
+        try:
+            if kind is None:
+                self.close()
+        finally:
+            self._release()
 
     def _commit(self, new: dict[str, Content], blocks: list[int], *, labelled: bool, finished: bool) -> None:
-        self._check_alone()
         manifest = {
             "card": self._card.to_json(),
             "label_names": list(self.label_names),
@@ -106,15 +116,6 @@ class TableWriter:
         self._folder.commit(new, manifest, keep=lambda _: True)
         self._blocks, self._changed = blocks, True
         self._labelled = labelled if blocks else None
-
-    def _check_alone(self) -> None:
-        path = self._folder.path
-        now = Folder.open(path, KIND) if (path / MANIFEST).is_file() else Folder(path, KIND, {}, {})
-        if (now.manifest, now.entries) != (self._folder.manifest, self._folder.entries):
-            raise StorageError(
-                f"another writer committed to {path}: it has {sum(now.manifest.get('blocks', ()))} rows, this writer "
-                f"left {self.rows}; nothing was overwritten. Let one writer finish, then append the rest"
-            )
 
     def _checked_vectors(self, vectors: npt.NDArray[Any]) -> npt.NDArray[np.floating[Any]]:
         if vectors.ndim != 2:

@@ -1,0 +1,238 @@
+"""Index: nested vectors on disk that can be searched at every cut, added to, and never lose what was committed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mrl.card import Card
+from mrl.disk import Folder
+from mrl.errors import InputError
+from mrl.retrieval import changes, copying, searching
+from mrl.retrieval.blocks import OWNED
+from mrl.retrieval.building import BuildSpec, Progress, build, silent
+from mrl.retrieval.encodings import Floats
+from mrl.retrieval.graphs import add_graph
+from mrl.retrieval.plan import HNSW, Plan
+from mrl.retrieval.results import Results
+from mrl.retrieval.rows import Rows
+from mrl.retrieval.snapshot import KIND, Snapshot
+from mrl.vectors import Table
+
+if TYPE_CHECKING:
+    import pyarrow
+
+AS_IT_COMES, GRAPH = BuildSpec(), HNSW()
+
+
+@dataclass(frozen=True, eq=False)
+class Records:
+    """Rows by id. ids: (n,). vectors: (n, width) float32, as they were given but for the rounding of float32 (float16
+    where that is the encoding of record). payload: their columns, or None."""
+
+    ids: npt.NDArray[Any]
+    vectors: Floats
+    payload: pyarrow.Table | None
+
+
+class Index:
+    """An index on disk, opened at its newest state.
+
+    What others commit meanwhile is seen after `refresh`. Methods that change it take the writer's lock for as long as
+    they run, see the newest state, and have the change on the device when they return; searches that run meanwhile
+    keep their snapshot. Threads may share an Index: small changes that come together share one commit.
+
+    card: what is stored, the index's own map included. rows: how many there are.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._group = changes.Group(self._apply)
+        self._locked = 0
+
+    @classmethod
+    def build(
+        cls, path: str | Path, rows: Rows | Table, spec: BuildSpec = AS_IT_COMES, progress: Progress = silent
+    ) -> Index:
+        """Write an index of all rows in a stream, and open it. Nothing is there until all of it is.
+
+        progress: called with what is done, how many, of how many. ExistsError if something is at `path`; InputError or
+        CardError naming the row that cannot be stored; StorageError if the disk refuses.
+        """
+        build(Path(path), Rows.table(rows) if isinstance(rows, Table) else rows, spec, progress)
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Index:
+        """The newest committed state. Reads the manifest alone; every other file is verified before its first use.
+
+        StorageError if there is no index, DamagedError if its manifest changed.
+        """
+        return cls(Snapshot(Folder.open(Path(path), KIND)))
+
+    @property
+    def path(self) -> Path:
+        return self._snapshot.folder.path
+
+    @property
+    def card(self) -> Card:
+        return self._snapshot.card
+
+    @property
+    def rows(self) -> int:
+        rows: int = self._snapshot.rows
+        return rows
+
+    def __len__(self) -> int:
+        return self.rows
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The state that searches see now."""
+        return self._snapshot
+
+    def refresh(self) -> Index:
+        """See what was committed since; returns itself."""
+        if not self._snapshot.folder.current():
+            self._snapshot = Snapshot(self._snapshot.folder.refreshed())
+        return self
+
+    # ------------------------------------------------------------------------------------ reading
+
+    def search(
+        self, queries: Any, k: int = 10, *, plan: Plan | str | None = None, exact: bool = False, where: Any = None
+    ) -> Results:
+        """The k nearest rows of each query.
+
+        queries: (q, width) or (width,) floats, as the model gives them (the index's map is applied here), or a Table.
+        plan: how to search, a `Plan` or its text; without one, and with `exact=True`, the search is exact: the
+        full-width result of the encodings of record, in order of (score, id). where: a condition on the payload, as
+        text (`price < 20 and brand in ["a", "b"]`) or a pyarrow expression; k rows come back where k fulfil it.
+
+        InputError for k < 1, a NaN, an unknown column; CardError for vectors of another model; NestingError for a plan
+        whose cuts the index does not have; DamagedError naming a file whose bytes changed.
+        """
+        if exact and plan is not None:
+            raise InputError(f"exact search needs no plan, got {plan}; leave one of the two out")
+        if isinstance(plan, str):
+            plan = Plan.parse(plan)
+        return searching.search(self._snapshot, queries, k, plan, where)
+
+    def get(self, ids: npt.ArrayLike) -> Records:
+        """Rows by their ids, in that order. InputError naming the first id that is not there."""
+        names, snapshot = changes.ids_of(ids), self._snapshot
+        positions = snapshot.locate(names)
+        if (positions < 0).any():
+            raise InputError(f"id {names[np.argmax(positions < 0)].item()!r} is not in {self.path}; check the id")
+        vectors = snapshot.vectors_at(positions)
+        if snapshot.map is not None:
+            vectors = snapshot.map.inverse().apply(vectors)
+        return Records(names, vectors, snapshot.payload_at(positions))
+
+    def known(self, ids: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """(n,): which of these ids are there."""
+        known: npt.NDArray[np.bool_] = self._snapshot.locate(changes.ids_of(ids)) >= 0
+        return known
+
+    # ------------------------------------------------------------------------------------ changing
+
+    def add(self, rows: Rows | Table | npt.NDArray[Any], ids: Any = None, payload: Any = None) -> int:
+        """Add rows; how many. An array (n, width) comes with ids (n,), or is numbered on, and with payload if the
+        others have some. InputError for ids that are there already; then nothing is added."""
+        return self._add(rows, ids, payload, replaces=False)
+
+    def upsert(self, rows: Rows | Table | npt.NDArray[Any], ids: Any = None, payload: Any = None) -> int:
+        """Add rows, in place of those that have the same ids; how many."""
+        return self._add(rows, ids, payload, replaces=True)
+
+    def _add(self, rows: Any, ids: Any, payload: Any, *, replaces: bool, progress: Progress = silent) -> int:
+        source, mapped = self._source(rows, ids, payload)
+        batch = changes.small(source, mapped=mapped)
+        if batch is not None:
+            return self._group.submit(changes.Change(batch, batch.ids, replaces))
+        with self.writing():
+            return changes.large(self._snapshot, source, replaces=replaces, mapped=mapped, progress=progress)
+
+    def _source(self, rows: Any, ids: Any, payload: Any) -> tuple[Rows, bool]:
+        """Rows, and whether they went through the index's map already."""
+        if isinstance(rows, np.ndarray):
+            given = rows[None] if rows.ndim == 1 else rows
+            return Rows.of(given, self._snapshot.raw_card(), ids, payload), False
+        if ids is not None or payload is not None:
+            raise InputError("ids and payload are given with an array; a table or Rows have their own")
+        source = Rows.table(rows) if isinstance(rows, Table) else rows
+        return source, searching.check_card(self._snapshot, source.card, "what is added")
+
+    def delete(self, ids: npt.ArrayLike) -> int:
+        """Delete rows by id; how many of them were there. Their bytes leave the disk at `compact`."""
+        return self._group.submit(changes.Change(ids=changes.ids_of(ids)))
+
+    def compact(self, progress: Progress = silent) -> bool:
+        """Write blocks anew that have deleted rows or are small, and the graphs; whether there was anything to do.
+
+        Deleted rows are off the disk afterwards, as soon as no reader holds an older state.
+        """
+        with self.writing():
+            engines = [(graph.dim, HNSW(graph.m, graph.ef_construction)) for graph in self._snapshot.contents.graphs]
+            changed = changes.compact(self._snapshot, progress)
+            if changed:
+                self._renew()
+                for dim, engine in engines:
+                    add_graph(self._snapshot, dim, engine, progress)
+                    self._renew()
+        return changed
+
+    def add_graph(self, dim: int, engine: HNSW = GRAPH, progress: Progress = silent) -> None:
+        """Build an HNSW graph over the prefix of `dim` dims, of all rows that there are now."""
+        with self.writing():
+            add_graph(self._snapshot, dim, engine, progress)
+
+    def verify(self) -> list[str]:
+        """Compare every file with its checksum; a line for each that is damaged or missing."""
+        return copying.verify(self._snapshot)
+
+    def copy(self, out: str | Path) -> Index:
+        """Copy this state to another folder, however much is written meanwhile. ExistsError if `out` is there."""
+        copying.copy(self._snapshot, Path(out))
+        return Index.open(out)
+
+    def relayout(self, out: str | Path, spec: BuildSpec, progress: Progress = silent) -> Index:
+        """A copy with other cuts or encodings, made from the stored vectors."""
+        copying.relayout(self._snapshot, Path(out), spec, progress)
+        return Index.open(out)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the writer's lock through several changes. StorageError names the process that writes already."""
+        with self._group.alone(), self._writer():
+            yield
+
+    @contextmanager
+    def _writer(self) -> Iterator[None]:
+        folder = self._snapshot.folder
+        with folder.lock():
+            self._renew()
+            try:
+                yield
+            finally:
+                self._renew()
+
+    def _renew(self) -> None:
+        """See the newest state; files that only the one before needed go, if nobody else reads it."""
+        if not self._snapshot.folder.current():
+            self.refresh()
+            self._snapshot.folder.sweep(OWNED)
+
+    def _apply(self, together: list[changes.Change]) -> None:
+        with self._writer():
+            changes.apply(together, self._newest)
+
+    def _newest(self) -> Snapshot:
+        self._renew()
+        return Snapshot(self._snapshot.folder.refreshed())

@@ -1,0 +1,319 @@
+"""The compiled loops of a search: products with stored segments, the best so far, and what a bound rules out.
+
+All take many queries at once; one query is a batch of one. Rows are addressed by their position in the whole index, a
+block by `first`, the position of its first row. `raw` is the product of query and row over the segments read so far.
+What it is worth depends on the metric (see `mrl.segments`), on the row's length `norm` and, last, on the query's:
+
+    cosine   raw / norm        dot   raw        l2   2 raw − norm²
+
+A score and a position together are one unsigned 64-bit key: larger is better, and of equal scores the earlier row is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import llvmlite.ir
+import numba
+import numpy as np
+from numba.extending import intrinsic
+
+from mrl.retrieval.encodings import CHUNK
+
+COSINE, DOT, L2 = 0, 1, 2
+BLOCK = 256  # scores looked at together: one comparison settles most blocks once the best have settled
+SUMS = {"reassoc", "contract", "nsz"}  # what products may do to the order of a sum; NaN and Inf stay meaningful
+
+_compiled = numba.njit(nogil=True, cache=True)
+_summing = numba.njit(nogil=True, cache=True, fastmath=SUMS)
+_inlined = numba.njit(inline="always")
+
+
+@intrinsic
+def _half(typing: Any, bits: Any) -> Any:
+    """The float32 value of 16 bits of a float16."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        half = builder.bitcast(arguments[0], llvmlite.ir.HalfType())
+        return builder.fpext(half, llvmlite.ir.FloatType())
+
+    return numba.float32(numba.uint16), generate
+
+
+# ------------------------------------------------------------------------------- products of all rows of a block
+
+
+@_summing
+def scan_float32(codes: Any, scales: Any, query: Any, start: int, stop: int, raw: Any) -> None:
+    """raw (n,) += codes (n, w) · query (w,), for rows start to stop."""
+    width = query.size
+    for i in range(start, stop):
+        total = np.float32(0)
+        for j in range(width):
+            total += codes[i, j] * query[j]
+        raw[i] += total
+
+
+@_summing
+def scan_float16(codes: Any, scales: Any, query: Any, start: int, stop: int, raw: Any) -> None:
+    """The same for codes (n, w) uint16, the bits of float16."""
+    width = query.size
+    for i in range(start, stop):
+        total = np.float32(0)
+        for j in range(width):
+            total += _half(codes[i, j]) * query[j]  # type: ignore[call-arg]
+        raw[i] += total
+
+
+@_summing
+def scan_int8(codes: Any, scales: Any, query: Any, start: int, stop: int, raw: Any) -> None:
+    """The same for codes (n, w) int8 with scales (chunks, 2, w): offset · query + Σ (step · query) · code."""
+    width = query.size
+    stepped = np.empty(width, np.float32)
+    for chunk in range(start // CHUNK, (stop + CHUNK - 1) // CHUNK):
+        base = np.float32(0)
+        for j in range(width):
+            base += scales[chunk, 0, j] * query[j]
+            stepped[j] = scales[chunk, 1, j] * query[j]
+        for i in range(max(start, chunk * CHUNK), min(stop, (chunk + 1) * CHUNK)):
+            total = np.float32(0)
+            for j in range(width):
+                total += np.float32(codes[i, j]) * stepped[j]
+            raw[i] += total + base
+
+
+@_summing
+def scan_1bit(codes: Any, scales: Any, query: Any, start: int, stop: int, raw: Any) -> None:
+    """The same for bits (n, ⌈w / 8⌉): the products of 8 bits come from a table of their 256 sums."""
+    width, groups = query.size, codes.shape[1]
+    sums = np.zeros((groups, 256), np.float32)
+    for chunk in range(start // CHUNK, (stop + CHUNK - 1) // CHUNK):
+        base = np.float32(0)
+        for j in range(width):
+            base += scales[chunk, 0, j] * query[j]
+            bit = 1 << (j % 8)
+            step = scales[chunk, 1, j] * query[j]
+            for low in range(bit):
+                sums[j // 8, bit + low] = sums[j // 8, low] + step
+        for i in range(max(start, chunk * CHUNK), min(stop, (chunk + 1) * CHUNK)):
+            total = base
+            for group in range(groups):
+                total += sums[group, codes[i, group]]
+            raw[i] += total
+
+
+# ------------------------------------------------------------------------------- products of chosen rows
+
+
+@_summing
+def extend_float32(codes: Any, scales: Any, queries: Any, positions: Any, first: int, raw: Any) -> None:
+    """raw (q, m) += products of queries (q, w) with those rows positions (q, m) that lie in this block."""
+    rows, width = codes.shape[0], queries.shape[1]
+    for q in range(positions.shape[0]):
+        query = queries[q]
+        for c in range(positions.shape[1]):
+            i = positions[q, c] - first
+            if 0 <= i < rows:
+                total = np.float32(0)
+                for j in range(width):
+                    total += codes[i, j] * query[j]
+                raw[q, c] += total
+
+
+@_summing
+def extend_float16(codes: Any, scales: Any, queries: Any, positions: Any, first: int, raw: Any) -> None:
+    """The same for the bits of float16."""
+    rows, width = codes.shape[0], queries.shape[1]
+    for q in range(positions.shape[0]):
+        query = queries[q]
+        for c in range(positions.shape[1]):
+            i = positions[q, c] - first
+            if 0 <= i < rows:
+                total = np.float32(0)
+                for j in range(width):
+                    total += _half(codes[i, j]) * query[j]  # type: ignore[call-arg]
+                raw[q, c] += total
+
+
+@_summing
+def extend_int8(codes: Any, scales: Any, queries: Any, positions: Any, first: int, raw: Any) -> None:
+    """The same for int8 codes with offsets and steps."""
+    rows, width = codes.shape[0], queries.shape[1]
+    for q in range(positions.shape[0]):
+        query = queries[q]
+        for c in range(positions.shape[1]):
+            i = positions[q, c] - first
+            if 0 <= i < rows:
+                offset, step = scales[i // CHUNK, 0], scales[i // CHUNK, 1]
+                total = np.float32(0)
+                for j in range(width):
+                    total += (offset[j] + step[j] * np.float32(codes[i, j])) * query[j]
+                raw[q, c] += total
+
+
+@_summing
+def extend_1bit(codes: Any, scales: Any, queries: Any, positions: Any, first: int, raw: Any) -> None:
+    """The same for bits."""
+    rows, width = codes.shape[0], queries.shape[1]
+    for q in range(positions.shape[0]):
+        query = queries[q]
+        for c in range(positions.shape[1]):
+            i = positions[q, c] - first
+            if 0 <= i < rows:
+                offset, step = scales[i // CHUNK, 0], scales[i // CHUNK, 1]
+                total = np.float32(0)
+                for j in range(width):
+                    bit = np.float32((codes[i, j >> 3] >> (j & 7)) & 1)
+                    total += (offset[j] + step[j] * bit) * query[j]
+                raw[q, c] += total
+
+
+SCAN = {"float32": scan_float32, "float16": scan_float16, "int8": scan_int8, "1bit": scan_1bit}
+EXTEND = {"float32": extend_float32, "float16": extend_float16, "int8": extend_int8, "1bit": extend_1bit}
+
+
+# ------------------------------------------------------------------------------- scores and the best of them
+
+
+@_inlined
+def _score(metric: int, raw: Any, norm: Any) -> Any:
+    zero = np.float32(0)  # added so that −0 becomes 0, which its bits would put below
+    if metric == COSINE:
+        return raw / norm + zero if norm > 0 else zero
+    if metric == DOT:
+        return raw + zero
+    return np.float32(2) * raw - norm * norm + zero
+
+
+@_inlined
+def _key(bits: Any, position: int) -> Any:
+    """Sortable: a float32's bits, flipped so that unsigned order is its order, then the position, earlier larger."""
+    flipped = ~bits if bits >> 31 else bits | np.uint32(0x80000000)
+    return (np.uint64(flipped) << np.uint64(32)) | np.uint64(0xFFFFFFFF - position)
+
+
+@_compiled
+def scored(metric: int, raw: Any, norms: Any, positions: Any, first: int, scores: Any) -> None:
+    """scores (q, m) of those rows positions (q, m) that lie in this block of norms (n,), from raw (q, m)."""
+    for q in range(positions.shape[0]):
+        for c in range(positions.shape[1]):
+            i = positions[q, c] - first
+            if 0 <= i < norms.size:
+                scores[q, c] = _score(metric, raw[q, c], norms[i])
+
+
+@_compiled
+def offer(metric: int, raw: Any, norms: Any, allowed: Any, first: int, keys: Any, raws: Any, filled: Any) -> None:
+    """Take rows into the best so far: raw (q, n), norms (n,), allowed (n,) bool or empty for all.
+
+    keys, raws: (q, 2 keep), of which the first filled (q,) are in use; once filled has reached keep, the first keep
+    were the best at the last tidying, keys[q, keep − 1] being the worst of them.
+    """
+    keep = keys.shape[1] // 2
+    scores = np.empty(BLOCK, np.float32)
+    bits = scores.view(np.uint32)
+    for q in range(raw.shape[0]):
+        count = filled[q]
+        worst = keys[q, keep - 1] if count >= keep else np.uint64(0)
+        for start in range(0, raw.shape[1], BLOCK):
+            stop = min(start + BLOCK, raw.shape[1])
+            floor = np.uint32(worst >> np.uint64(32))
+            if not _any_above(metric, raw[q, start:stop], norms[start:stop], scores, bits, floor):
+                continue
+            for j in range(start, stop):
+                if allowed.size and not allowed[j]:
+                    continue
+                key = _key(bits[j - start], first + j)
+                if key > worst:
+                    keys[q, count], raws[q, count] = key, raw[q, j]
+                    count += 1
+                    if count == 2 * keep or (count == keep and worst == 0):
+                        _tidy(keys[q, :count], raws[q, :count], keep)
+                        count, worst = keep, keys[q, keep - 1]
+        filled[q] = count
+
+
+@_compiled
+def offer_some(metric: int, raw: Any, norms: Any, rows: Any, first: int, keys: Any, raws: Any, filled: Any) -> None:
+    """The same for the products raw (1, m) of one query with some rows (m,) of the block."""
+    keep, count = keys.shape[1] // 2, filled[0]
+    worst = keys[0, keep - 1] if count >= keep else np.uint64(0)
+    score = np.empty(1, np.float32)
+    bits = score.view(np.uint32)
+    for c in range(rows.size):
+        score[0] = _score(metric, raw[0, c], norms[rows[c]])
+        key = _key(bits[0], first + rows[c])
+        if key > worst:
+            keys[0, count], raws[0, count] = key, raw[0, c]
+            count += 1
+            if count == 2 * keep or (count == keep and worst == 0):
+                _tidy(keys[0, :count], raws[0, :count], keep)
+                count, worst = keep, keys[0, keep - 1]
+    filled[0] = count
+
+
+@_compiled
+def _any_above(metric: int, raw: Any, norms: Any, scores: Any, bits: Any, floor: Any) -> bool:
+    """Write the block's scores; whether any of them, as sortable bits, reaches `floor`."""
+    for j in range(raw.size):
+        scores[j] = _score(metric, raw[j], norms[j])
+    above = np.uint32(0)
+    for j in range(raw.size):
+        sign = np.uint32(np.int32(bits[j]) >> 31)
+        above |= np.uint32((bits[j] ^ (sign | np.uint32(0x80000000))) >= floor)
+    return bool(above != 0)
+
+
+@_compiled
+def _tidy(keys: Any, raws: Any, keep: int) -> None:
+    """Move the `keep` largest keys to the front, the least of them last (Hoare's quickselect, descending)."""
+    low, high, last = 0, keys.size - 1, keep - 1
+    while low < high:
+        pivot = keys[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while keys[i] > pivot:
+                i += 1
+            while keys[j] < pivot:
+                j -= 1
+            if i <= j:
+                keys[i], keys[j] = keys[j], keys[i]
+                raws[i], raws[j] = raws[j], raws[i]
+                i += 1
+                j -= 1
+        if last <= j:
+            high = j
+        elif last >= i:
+            low = i
+        else:
+            return
+
+
+@_compiled
+def ranked(keys: Any, raws: Any, filled: Any, keep: int, positions: Any, scores: Any, raw: Any) -> None:
+    """The best `keep` of each query, best first, into (q, keep) arrays; what is missing has position −1."""
+    for q in range(keys.shape[0]):
+        count = filled[q]
+        order = np.argsort(keys[q, :count])[::-1][:keep]
+        for c in range(keep):
+            if c < order.size:
+                positions[q, c] = 0xFFFFFFFF - np.int64(keys[q, order[c]] & np.uint64(0xFFFFFFFF))
+                raw[q, c] = raws[q, order[c]]
+            else:
+                positions[q, c], raw[q, c] = -1, np.float32(0)
+            scores[q, c] = -np.inf
+
+
+@_compiled
+def cut(scores: Any, raw: Any, positions: Any, keep: int, to_scores: Any, to_raw: Any, to_positions: Any) -> None:
+    """The best `keep` of candidates (q, m), best first, equal ones by position; −1 marks what is missing."""
+    keys = np.empty(scores.shape[1], np.uint64)
+    for q in range(scores.shape[0]):
+        bits = scores[q].view(np.uint32)
+        for c in range(keys.size):
+            keys[c] = _key(bits[c], positions[q, c]) if positions[q, c] >= 0 else np.uint64(0)
+        order = np.argsort(keys)[::-1]
+        for c in range(keep):
+            to_scores[q, c] = scores[q, order[c]]
+            to_raw[q, c] = raw[q, order[c]]
+            to_positions[q, c] = positions[q, order[c]]

@@ -1,0 +1,53 @@
+"""Queries: vectors checked, cut to shape and turned as the rows of the index were."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mrl.errors import InputError
+from mrl.nesting import Nesting
+from mrl.retrieval.encodings import Floats
+from mrl.retrieval.writing import check_lengths
+from mrl.segments import prefix_norms
+
+if TYPE_CHECKING:
+    from mrl.retrieval.snapshot import Snapshot
+
+
+@dataclass(frozen=True, eq=False)
+class Queries:
+    """narrow: (q, width) float32. wide: (q, width) float64, of which `narrow` is the rounding."""
+
+    narrow: Floats
+    wide: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, vectors: npt.NDArray[Any], snapshot: Snapshot, *, mapped: bool = False) -> Queries:
+        """Queries (q, width) of any float type. mapped: whether they went through the index's map already.
+
+        InputError for another shape, a NaN or an Inf; CardError for another width.
+        """
+        if vectors.ndim != 2 or vectors.dtype.kind != "f":
+            raise InputError(
+                f"queries must be a float matrix (q, width) or one vector (width,), got {vectors.dtype} of shape "
+                f"{vectors.shape}"
+            )
+        snapshot.card.check_vectors(vectors)
+        check_lengths(vectors, cosine=snapshot.card.metric == "cosine", what="query")
+        turn = snapshot.map
+        wide = vectors.astype(np.float64) if turn is None or mapped else turn.apply64(vectors)
+        return cls(wide.astype(np.float32), wide)
+
+    def __len__(self) -> int:
+        return len(self.narrow)
+
+    def at(self, number: int) -> Queries:
+        return Queries(self.narrow[number : number + 1], self.wide[number : number + 1])
+
+    def lengths(self, dim: int) -> npt.NDArray[np.float64]:
+        """(q,) lengths of the prefixes of `dim`."""
+        return prefix_norms(self.narrow, Nesting((dim,)))[:, 0]

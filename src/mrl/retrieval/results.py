@@ -1,0 +1,60 @@
+"""Results: what a search found, by what, and at what cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mrl.nesting import Metric
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one stage did, over all queries. stage: as in the plan. candidates: rows scored. bytes: read from the
+    store for them. seconds: from start to end of the stage."""
+
+    stage: str
+    candidates: int
+    bytes: int
+    seconds: float
+
+    def line(self) -> str:
+        return f"{self.stage:24} {self.candidates:12,} {self.bytes / 1e6:10.3f} {self.seconds * 1e3:9.3f}"
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """The rows found for each query, best first, equal scores by id.
+
+    ids: (q, k) integers or strings; −1 or "" where fewer than k rows could be found. scores: (q, k) by `metric` at
+    `dim` dims, larger is nearer (l2: minus the squared distance); −inf where there is no row. counts: (q,) rows found.
+    plan: what was run, `exact` for an exact search. work: what each of its stages did. For a single query vector (d,)
+    ids and scores are (m,), with m ≤ k the number found.
+    """
+
+    ids: npt.NDArray[Any]
+    scores: npt.NDArray[np.floating[Any]]
+    counts: npt.NDArray[np.int64]
+    metric: Metric
+    dim: int
+    plan: str
+    work: tuple[Work, ...]
+
+    @property
+    def stage(self) -> str:
+        """The stage that the scores come from, the last one."""
+        return self.work[-1].stage if self.work else self.plan
+
+    def single(self) -> Results:
+        """The results of the only query, without its axis."""
+        found = int(self.counts[0])
+        parts = (self.ids[0, :found], self.scores[0, :found])
+        return Results(*parts, self.counts, self.metric, self.dim, self.plan, self.work)
+
+    def explain(self) -> str:
+        """A line for each stage: rows scored, bytes read, time."""
+        head = f"{'stage':24} {'candidates':>12} {'MB read':>10} {'ms':>9}"
+        return "\n".join([head, *(done.line() for done in self.work)])

@@ -1,0 +1,137 @@
+"""One search from the outside: what is asked, checked against the snapshot, run, and put in order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mrl.card import Card
+from mrl.errors import InputError
+from mrl.retrieval import exact, filters, funnel, threads
+from mrl.retrieval.best import ALL
+from mrl.retrieval.encodings import bytes_per_row
+from mrl.retrieval.plan import Plan
+from mrl.retrieval.queries import Queries
+from mrl.retrieval.results import Results, Work
+from mrl.retrieval.scan import Mask
+from mrl.retrieval.snapshot import Snapshot
+from mrl.vectors import Table
+
+if TYPE_CHECKING:
+    pass
+
+Where = "str | filters.Filter | pyarrow.compute.Expression"
+
+
+def search(snapshot: Snapshot, asked: Any, k: int, plan: Plan | None, where: Any) -> Results:
+    """See `Index.search`."""
+    if isinstance(k, bool) or not hasattr(k, "__index__") or k < 1:
+        raise InputError(f"k must be an integer of at least 1, got {k!r}")
+    queries = asking(snapshot, asked)
+    masks = allowed(snapshot, where)
+    if plan is not None:
+        plan = plan.at_k(int(k))
+        funnel.check(snapshot, plan)
+    if plan is None:
+        found = _exact(snapshot, queries, int(k), masks)
+    else:
+        found = _planned(snapshot, queries, int(k), plan, masks)
+    return found.single() if isinstance(asked, np.ndarray) and asked.ndim == 1 else found
+
+
+def asking(snapshot: Snapshot, asked: Any) -> Queries:
+    """Queries from a table, a matrix (q, width) or a vector (width,)."""
+    if isinstance(asked, Table):
+        mapped = check_card(snapshot, asked.card, str(asked.path))
+        return Queries.of(asked.vectors, snapshot, mapped=mapped)
+    vectors = np.asarray(asked)
+    return Queries.of(vectors[None] if vectors.ndim == 1 else vectors, snapshot)
+
+
+def check_card(snapshot: Snapshot, card: Card, whose: str) -> bool:
+    """Whether vectors of this card went through the index's map already. CardError if they are not its vectors."""
+    if snapshot.contents.map and card.maps == snapshot.card.maps:
+        snapshot.card.check_fits(card, (str(snapshot.folder.path), whose))
+        return True
+    snapshot.raw_card().check_fits(card, (str(snapshot.folder.path), whose))
+    return False
+
+
+def allowed(snapshot: Snapshot, where: Any) -> list[Mask]:
+    """For each block the rows that may be found."""
+    if where is None:
+        return [block.alive if block.about.dead else ALL for block in snapshot.blocks]
+    if not isinstance(where, str | filters.Filter):
+        return [block.where(lambda columns: filters.mask(where, columns), ids=True) for block in snapshot.blocks]
+    wanted = filters.parse(where) if isinstance(where, str) else where
+    return [block.where(wanted.mask, ids="id" in wanted.columns) for block in snapshot.blocks]
+
+
+def _planned(snapshot: Snapshot, queries: Queries, k: int, plan: Plan, masks: Sequence[Mask]) -> Results:
+    found, work = funnel.run(snapshot, plan, queries, masks)
+    last = plan.stages[-1]
+    scores = found.at_end(snapshot.card.metric, queries.lengths(last.dim))
+    return _results(snapshot, found.positions, scores, k, last.dim, str(plan), work)
+
+
+def _exact(snapshot: Snapshot, queries: Queries, k: int, masks: Sequence[Mask]) -> Results:
+    k_most = min(k, snapshot.positions)
+    began = time.perf_counter()
+    positions = np.full((len(queries), k_most), -1, np.int64)
+    scores = np.full((len(queries), k_most), -np.inf)
+    read = np.zeros((len(queries), len(snapshot.layout.cuts)), np.int64)
+
+    def work(start: int, stop: int) -> None:
+        for q in range(start, stop):
+            one = exact.search(snapshot, queries.at(q), k_most, masks)
+            positions[q, : len(one.positions)], read[q] = one.positions, one.read
+            scores[q, : len(one.scores)] = one.scores
+
+    if k_most and snapshot.rows:
+        threads.each(work, len(queries))
+    lengths = np.sqrt(np.einsum("qd,qd->q", queries.wide, queries.wide))[:, None]
+    if snapshot.card.metric == "cosine":
+        scores = np.divide(scores, lengths, out=np.where(scores > -np.inf, 0.0, scores), where=lengths > 0)
+    seconds = time.perf_counter() - began
+    return _results(
+        snapshot, positions, scores, k, snapshot.card.width, "exact", _levels(snapshot, read.sum(axis=0), seconds)
+    )
+
+
+def _levels(snapshot: Snapshot, read: npt.NDArray[np.int64], seconds: float) -> tuple[Work, ...]:
+    """The work of an exact search by segment; its time is told at the last."""
+    layout, work = snapshot.layout, []
+    for level, (start, stop) in enumerate(layout.cuts.segments):
+        count = int(read[level])
+        size = count * (bytes_per_row(layout.reference[level], stop - start) + 8)  # and the lengths for the bound
+        work.append(Work(f"exact {start}-{stop}", count, size, seconds if level == len(read) - 1 else 0.0))
+    return tuple(work)
+
+
+def _results(
+    snapshot: Snapshot, positions: Any, scores: Any, k: int, dim: int, plan: str, work: tuple[Work, ...]
+) -> Results:
+    """Ids for positions, equal scores in order of ids, and room for k."""
+    ids = snapshot.ids_at(positions)
+    if plan != "exact":
+        positions, scores, ids = _by_id(positions, scores, ids)
+    missing = k - positions.shape[1]
+    if missing > 0:
+        pad = ((0, 0), (0, missing))
+        blank = "" if ids.dtype.kind == "U" else -1
+        ids = np.pad(ids, pad, constant_values=blank)
+        scores = np.pad(scores, pad, constant_values=-np.inf)
+    counts = np.count_nonzero(positions >= 0, axis=1)
+    return Results(ids, scores, counts, snapshot.card.metric, dim, plan, work)
+
+
+def _by_id(positions: Any, scores: Any, ids: Any) -> Any:
+    """Rows of equal score in order of their ids."""
+    for q in np.flatnonzero((scores[:, 1:] == scores[:, :-1]).any(axis=1)):
+        order = np.lexsort((ids[q], -scores[q]))
+        positions[q], scores[q], ids[q] = positions[q][order], scores[q][order], ids[q][order]
+    return positions, scores, ids

@@ -1,0 +1,160 @@
+"""Snapshot: one committed state of an index, opened for reading. Later commits do not change it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mrl.card import Card
+from mrl.disk import Folder
+from mrl.errors import InputError
+from mrl.maps import Rotation
+from mrl.retrieval.blocks import Block, Positions
+from mrl.retrieval.encodings import Floats
+from mrl.retrieval.graphs import Graph
+from mrl.retrieval.plan import HNSW
+from mrl.retrieval.state import Contents
+from mrl.vectors.keys import digests
+
+if TYPE_CHECKING:
+    import pyarrow
+
+KIND = "mrl-index"
+
+
+class Snapshot:
+    """card: what is stored, maps included. layout: its cuts and encodings. blocks: all of them, in order.
+    positions: one past the last position; deleted rows keep theirs until `compact`. rows: how many live."""
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        self.contents = Contents.from_json(folder.manifest)
+        self.card, self.layout = self.contents.card, self.contents.layout
+        abouts = self.contents.blocks
+        firsts = np.cumsum([0, *(each.rows for each in abouts)]).tolist()
+        self.positions: int = firsts[-1]
+        self.rows = self.positions - sum(each.dead for each in abouts)
+        payload = self.contents.columns is not None
+        self.blocks = tuple(
+            Block(folder, self.layout, each, first, payload=payload)
+            for each, first in zip(abouts, firsts, strict=False)
+        )
+        self._firsts = np.array(firsts[:-1], np.int64)
+
+    @cached_property
+    def map(self) -> Rotation | None:
+        """What raw vectors go through before they are stored or searched with."""
+        name = self.contents.map
+        return Rotation.load(self.folder.verified(name)) if name else None
+
+    @cached_property
+    def graphs(self) -> tuple[Graph, ...]:
+        """The graphs over prefixes, newest first."""
+        known = {block.about.number: block for block in self.blocks}
+        metric = self.card.metric
+        return tuple(
+            Graph(self.folder, about, [known[n] for n in about.blocks], metric) for about in self.contents.graphs
+        )
+
+    def graph(self, dim: int, engine: HNSW) -> Graph:
+        """The graph over this prefix that was built with the engine's knobs; InputError where there is none."""
+        found = next((graph for graph in self.graphs if graph.about.fits(dim, engine)), None)
+        if found is None:
+            there = ", ".join(f"{g.about.dim} dims ({g.about.m}, {g.about.ef_construction})" for g in self.graphs)
+            raise InputError(
+                f"{self.folder.path} has no graph over {dim} dims built with m = {engine.m}, ef_construction = "
+                f"{engine.ef_construction}; it has {there or 'none'}. Build one: mrl index compact --graph {dim}"
+            )
+        return found
+
+    def raw_card(self) -> Card:
+        """The card of vectors that have not been through the index's own map."""
+        if self.contents.map:
+            return replace(self.card, maps=self.card.maps[:-1])
+        return self.card
+
+    # ------------------------------------------------------------------------------------ ids
+
+    def locate(self, ids: npt.NDArray[Any]) -> Positions:
+        """(n,) positions of living rows with these ids, −1 for ids that are not there."""
+        found = np.full(len(ids), -1, np.int64)
+        if self.blocks and len(ids):
+            self.check_kind(ids)
+        wanted = digests(ids)
+        for block in self.blocks:
+            at = np.minimum(np.searchsorted(block.keys, wanted), block.rows - 1)
+            hit = np.flatnonzero(block.keys[at] == wanted)
+            rows = block.places[at[hit]].astype(np.int64)
+            if block.about.dead:
+                living = block.alive[rows]
+                hit, rows = hit[living], rows[living]
+            found[hit] = rows + block.first
+        return found
+
+    @property
+    def next_id(self) -> int:
+        """The number of the next row that comes without an id."""
+        return 0 if self.strings else max((int(block.keys[-1]) + 1 for block in self.blocks), default=0)
+
+    def check_kind(self, ids: npt.NDArray[Any]) -> None:
+        """InputError for integers where the ids are strings, and the other way round."""
+        if self.contents.strings is None:
+            return
+        mine = "strings" if self.strings else "integers"
+        if self.strings != (ids.dtype.kind == "U"):
+            raise InputError(f"the ids of {self.folder.path} are {mine}, got {ids[0]!r}; give ids of one kind")
+
+    @property
+    def strings(self) -> bool:
+        """Whether the ids are strings."""
+        return bool(self.contents.strings)
+
+    def ids_at(self, positions: Positions) -> npt.NDArray[Any]:
+        """Ids at positions of any shape; those at −1 are "" or −1."""
+        blank = "" if self.strings else -1
+        return self._gathered(positions, lambda block, rows: block.ids[rows], blank)
+
+    def vectors_at(self, positions: Positions) -> Floats:
+        """(m, width) vectors as the encodings of record hold them, mapped."""
+        values = np.zeros((len(positions), self.card.width), np.float32)
+        for block, at, rows in self.split(positions):
+            values[at] = block.decoded(rows)
+        return values
+
+    def payload_at(self, positions: Positions) -> pyarrow.Table | None:
+        """Payload rows at positions (m,), in that order."""
+        if self.contents.columns is None:
+            return None
+        import pyarrow
+
+        parts, order = [], []
+        for block, at, rows in self.split(positions):
+            parts.append(block.payload.take(pyarrow.array(rows)))  # type: ignore[union-attr]
+            order.append(at)
+        if not parts:
+            return None
+        together = pyarrow.concat_tables(parts)
+        return together.take(pyarrow.array(np.argsort(np.concatenate(order), kind="stable")))
+
+    def split(self, positions: Positions) -> list[tuple[Block, Positions, Positions]]:
+        """(block, where in `positions` (m,), rows in the block) for each block that has any of them."""
+        owner = np.searchsorted(self._firsts, positions, side="right") - 1
+        owner[positions < 0] = -1
+        found = []
+        for number in np.unique(owner[owner >= 0]).tolist():
+            at = np.flatnonzero(owner == number)
+            found.append((self.blocks[number], at, positions[at] - self.blocks[number].first))
+        return found
+
+    def _gathered(self, positions: Positions, take: Any, blank: Any) -> npt.NDArray[Any]:
+        flat = positions.ravel()
+        parts = [(at, take(block, rows)) for block, at, rows in self.split(flat)]
+        dtype = np.result_type(*(part.dtype for _, part in parts)) if parts else np.asarray([blank]).dtype
+        values = np.full(len(flat), blank, dtype)
+        for at, part in parts:
+            values[at] = part
+        return values.reshape(positions.shape)

@@ -1,0 +1,225 @@
+"""A coming state of an index: new blocks, deleted rows, graphs, and the manifest that publishes them together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mrl.card import Card
+from mrl.disk import Content, Folder
+from mrl.errors import InputError
+from mrl.retrieval.blocks import About, Positions, file_name
+from mrl.retrieval.encodings import Floats
+from mrl.retrieval.graphs import GraphAbout
+from mrl.retrieval.layout import Layout
+from mrl.retrieval.writing import BLOCK_ROWS, BlockWriter, saved
+
+if TYPE_CHECKING:
+    import pyarrow
+
+    from mrl.retrieval.snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the manifest of an index says. columns: names of the payload's, None without payload. strings: whether ids
+    are strings, None before the first row. map: the map's file, "" for none. next: the number of the next block."""
+
+    card: Card
+    layout: Layout
+    blocks: tuple[About, ...] = ()
+    columns: tuple[str, ...] | None = None
+    strings: bool | None = None
+    map: str = ""
+    graphs: tuple[GraphAbout, ...] = ()
+    next: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "card": self.card.to_json(),
+            "layout": self.layout.to_json(),
+            "blocks": [asdict(block) for block in self.blocks],
+            "columns": None if self.columns is None else list(self.columns),
+            "strings": self.strings,
+            "map": self.map,
+            "graphs": [graph.to_json() for graph in self.graphs],
+            "next": self.next,
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Contents:
+        columns = document["columns"]
+        return cls(
+            Card.from_json(document["card"]),
+            Layout.from_json(document["layout"]),
+            tuple(About(**each) for each in document["blocks"]),
+            None if columns is None else tuple(columns),
+            document["strings"],
+            document["map"],
+            tuple(GraphAbout.from_json(each) for each in document["graphs"]),
+            document["next"],
+        )
+
+    def names(self, name: str) -> bool:
+        """Whether a file of the folder belongs to this state."""
+        numbers = {f"{block.number:06d}" for block in self.blocks}
+        if ".deleted-" in name:
+            return any(block.deleted == name for block in self.blocks)
+        return (
+            name == self.map
+            or name in {graph.file for graph in self.graphs}
+            or (name.split(".")[0] in numbers and not name.endswith(".graph"))
+        )
+
+
+class Growing:
+    """New blocks, as many as the rows need. Used under the folder's lock; `discard` if they are not committed."""
+
+    def __init__(self, folder: Folder, layout: Layout, number: int) -> None:
+        self._folder, self._layout, self.next = folder, layout, number
+        self._open: BlockWriter | None = None
+        self._done: list[tuple[About, dict[str, Content]]] = []
+        self.rows = 0
+
+    def add(self, vectors: Floats, ids: npt.NDArray[Any], payload: pyarrow.Table | None) -> None:
+        """Checked rows, mapped already."""
+        start = 0
+        while start < len(vectors):
+            if self._open is None:
+                self._open = BlockWriter(self._folder, self._layout, self.next)
+                self.next += 1
+            stop = min(len(vectors), start + BLOCK_ROWS - self._open.rows)
+            part = None if payload is None else payload.slice(start, stop - start)
+            self._open.add(vectors[start:stop], ids[start:stop], part)
+            if self._open.rows == BLOCK_ROWS:
+                self._finish()
+            start = stop
+        self.rows += len(vectors)
+
+    def _finish(self) -> None:
+        if self._open is not None:
+            self._done.append(self._open.finish())
+        self._open = None
+
+    def finish(self) -> tuple[list[About], dict[str, Content]]:
+        """The blocks, and their files."""
+        self._finish()
+        new: dict[str, Content] = {}
+        for _, files in self._done:
+            new |= files
+        return [about for about, _ in self._done], new
+
+    def discard(self) -> None:
+        """Remove what was written."""
+        if self._open is not None:
+            self._open.discard()
+        for _, files in self._done:
+            for content in files.values():
+                if hasattr(content, "discard"):
+                    content.discard()
+
+
+class Coming:
+    """Changes to a snapshot that are committed together."""
+
+    def __init__(self, base: Snapshot) -> None:
+        self.base, self.contents = base, base.contents
+        self._growing = Growing(base.folder, base.layout, base.contents.next)
+        self._doomed: dict[int, list[Positions]] = {}
+        self._columns, self._strings = self.contents.columns, self.contents.strings
+        self.next_id = base.next_id
+
+    def add(self, vectors: Floats, ids: npt.NDArray[Any], payload: pyarrow.Table | None) -> None:
+        """Checked rows, mapped already, with ids that are nowhere yet."""
+        if len(ids):
+            self._strings = ids.dtype.kind == "U"
+            self._columns = None if payload is None else tuple(payload.column_names)
+            if not self._strings:
+                self.next_id = max(self.next_id, int(ids.max()) + 1)
+        self._growing.add(vectors, ids, payload)
+
+    def doom(self, positions: Positions) -> None:
+        """Delete living rows of the base."""
+        for block, _, rows in self.base.split(positions):
+            self._doomed.setdefault(block.about.number, []).append(rows)
+
+    def commit(self) -> None:
+        """Publish, as the newest state of the base's folder."""
+        try:
+            blocks, new = self._growing.finish()
+            old, deleted = self._with_deleted()
+            contents = replace(
+                self.contents,
+                blocks=(*old, *blocks),
+                columns=self._columns,
+                strings=self._strings,
+                next=self._growing.next,
+            )
+            publish(self.base.folder, contents, {**new, **deleted})
+        except BaseException:
+            self._growing.discard()
+            raise
+
+    def discard(self) -> None:
+        self._growing.discard()
+
+    def _with_deleted(self) -> tuple[list[About], dict[str, Content]]:
+        abouts, new = [], dict[str, Content]()
+        for block in self.base.blocks:
+            about = block.about
+            if about.number in self._doomed:
+                rows = np.union1d(block.deleted, np.concatenate(self._doomed[about.number]))
+                name = file_name(about.number, f"deleted-{self.base.folder.number + 1:08d}")
+                about = replace(about, deleted=name, dead=len(rows))
+                new[name] = saved(rows)
+            abouts.append(about)
+        return abouts, new
+
+
+def publish(folder: Folder, contents: Contents, new: Mapping[str, Content]) -> None:
+    """Commit a state with these new files and those old ones that it names."""
+    folder.commit(new, contents.to_json(), keep=contents.names)
+
+
+def living(
+    snapshot: Snapshot, numbers: Sequence[int], batch: int, said: Callable[[int], object] = lambda n: None
+) -> Iterator[tuple[Floats, npt.NDArray[Any], pyarrow.Table | None]]:
+    """The rows of some blocks that are not deleted, as the encodings of record hold them, batch by batch."""
+    import pyarrow
+
+    for block in snapshot.blocks:
+        if block.about.number not in numbers:
+            continue
+        for start in range(0, block.rows, batch):
+            rows = np.arange(start, min(start + batch, block.rows))
+            if block.about.dead:
+                rows = rows[block.alive[rows]]
+            payload = block.payload.take(pyarrow.array(rows)) if block.payload is not None else None
+            yield block.decoded(rows), block.ids[rows], payload
+            said(len(rows))
+
+
+def matched(payload: pyarrow.Table | None, snapshot: Snapshot) -> pyarrow.Table | None:
+    """The payload with the index's columns and types; InputError if it has others, or is missing."""
+    mine, theirs = snapshot.contents.columns, None if payload is None else tuple(payload.column_names)
+    if not snapshot.blocks:
+        return payload
+    if (mine is None) != (theirs is None) or set(mine or ()) != set(theirs or ()):
+        have = ", ".join(mine) if mine is not None else "none"
+        raise InputError(
+            f"the payload columns of {snapshot.folder.path} are {have}, the new rows have "
+            f"{', '.join(theirs) if theirs is not None else 'none'}; give the same columns"
+        )
+    if payload is None:
+        return None
+    import pyarrow
+
+    schema = snapshot.blocks[0].schema
+    try:
+        return payload.select(schema.names).cast(schema)
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
+        raise InputError(f"payload cannot be stored with the types of {snapshot.folder.path}: {error}") from None

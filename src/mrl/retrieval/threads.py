@@ -1,0 +1,63 @@
+"""Work split over threads, each of which runs compiled code without the interpreter's lock."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import numba
+import numpy as np
+
+_inside = threading.local()  # set in our own threads, which start no others
+
+
+def count() -> int:
+    """How many threads there may be: NUMBA_NUM_THREADS, else the processors that this process may run on.
+
+    Within one of these threads, one.
+    """
+    return 1 if getattr(_inside, "one", False) else int(numba.get_num_threads())
+
+
+def each(work: Callable[[int, int], object], n: int, at_least: int = 1) -> None:
+    """Call work(start, stop) over 0 … n in parts of about equal size, none below `at_least`, on all threads."""
+    parts = max(1, min(count(), n // max(at_least, 1)))
+    if parts == 1:
+        work(0, n)
+        return
+    bounds = np.linspace(0, n, parts + 1).astype(int).tolist()
+    run(work, pairwise(bounds))
+
+
+def run(work: Callable[[int, int], object], parts: Iterable[tuple[int, int]]) -> None:
+    """Call work(start, stop) for each part; an error in any of them is raised here."""
+    if count() == 1:
+        for start, stop in parts:
+            work(start, stop)
+        return
+    for done in [_pool(count()).submit(work, start, stop) for start, stop in parts]:
+        done.result()
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked child has none of these threads
+    return ThreadPoolExecutor(threads, "mrl-search", initializer=lambda: setattr(_inside, "one", True))
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """While each of our threads multiplies for itself, BLAS adds none of its own."""
+    return nullcontext() if count() == 1 else _blas().limit(limits=1, user_api="blas")
+
+
+@cache
+def _blas() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

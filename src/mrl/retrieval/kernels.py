@@ -292,16 +292,17 @@ def _tidy(keys: Any, raws: Any, keep: int) -> None:
 @_compiled
 def ranked(keys: Any, raws: Any, filled: Any, keep: int, positions: Any, scores: Any, raw: Any) -> None:
     """The best `keep` of each query, best first, into (q, keep) arrays; what is missing has position −1."""
+    bits = scores.view(np.uint32)
     for q in range(keys.shape[0]):
-        count = filled[q]
-        order = np.argsort(keys[q, :count])[::-1][:keep]
-        for c in range(keep):
-            if c < order.size:
-                positions[q, c] = 0xFFFFFFFF - np.int64(keys[q, order[c]] & np.uint64(0xFFFFFFFF))
-                raw[q, c] = raws[q, order[c]]
-            else:
-                positions[q, c], raw[q, c] = -1, np.float32(0)
-            scores[q, c] = -np.inf
+        order = np.argsort(keys[q, : filled[q]])[::-1][:keep]
+        for c in range(order.size):
+            key = keys[q, order[c]]
+            positions[q, c] = 0xFFFFFFFF - np.int64(key & np.uint64(0xFFFFFFFF))
+            raw[q, c] = raws[q, order[c]]
+            flipped = np.uint32(key >> np.uint64(32))
+            bits[q, c] = flipped ^ np.uint32(0x80000000) if flipped >> 31 else ~flipped
+        positions[q, order.size :] = -1
+        scores[q, order.size :] = -np.inf
 
 
 @_compiled

@@ -17,6 +17,8 @@ from mrl.segments import prefix_norms
 if TYPE_CHECKING:
     from mrl.retrieval.snapshot import Snapshot
 
+FEW = 16
+
 
 @dataclass(frozen=True, eq=False)
 class Queries:
@@ -39,7 +41,12 @@ class Queries:
         snapshot.card.check_vectors(vectors)
         check_lengths(vectors, cosine=snapshot.card.metric == "cosine", what="query")
         turn = snapshot.map
-        wide = vectors.astype(np.float64) if turn is None or mapped else turn.apply64(vectors)
+        if turn is None or mapped:
+            wide = vectors.astype(np.float64)
+        elif len(vectors) <= FEW:  # each by itself: a batch is padded to a tile
+            wide = np.stack([turn.apply64(vector) for vector in vectors]) if len(vectors) else vectors.astype(np.float64)
+        else:
+            wide = turn.apply64(vectors)
         return cls(wide.astype(np.float32), wide)
 
     def __len__(self) -> int:

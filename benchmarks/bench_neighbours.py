@@ -3,8 +3,8 @@
     python benchmarks/bench_neighbours.py [--rows 40000] [--queries 4000] [--pairs 7] [--data features.npz]
 
 Cosine, k = 10, dims 4 … 1024; slicing and rescaling are part of both. Without --data the vectors are random with a
-falling spectrum; with it they are the arrays `q` (uint8) times `scale` of an .npz file. Products alone would make it 2.0 times (1,024 dims
-against 2,044); looking for the best k at a dim costs a pass there and next to nothing here: expect 2.5 to 3.
+falling spectrum; with it they are the arrays `q` (uint8) times `scale` of an .npz file. The products alone make it 2.0
+times (1,024 dims against 2,044); finding the best k of a dim is a pass there and nearly free here: expect 2.5 to 3.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ SOURCE = Path(mrl.__file__).parent
 
 # Each may import only from itself and from those before it.
 ORDER = (
-    "errors lazy options nesting topk microkernel tapes sweep segments disk log card vectors maps heads promise "
+    "errors lazy options nesting threads microkernel tapes sweep segments disk log card vectors maps heads promise "
     "evaluation retrieval advise classify nn encoders training baselines adapt databases report serve cli __main__"
 ).split()
 WITH_TORCH = {"nn", "encoders", "training", "baselines", "adapt"}

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+
 import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mrl import Nesting, topk, unit_prefix
+from mrl import Nesting, microkernel, sweep, unit_prefix
 from mrl import segments as kernel
 from mrl.errors import InputError, NestingError
 from mrl.segments import accumulate, neighbours, prefix_norms
@@ -41,9 +48,9 @@ def assert_nearest(found, queries, rows, by, tolerance=1e-4):
 
 @pytest.fixture(params=["numba", "numpy"])
 def way(request, monkeypatch):
-    """Both ways of keeping the best k."""
+    """With Numba and without."""
     if request.param == "numpy":
-        monkeypatch.setattr(kernel, "_keeper", lambda: kernel.keep_numpy)
+        monkeypatch.setattr(kernel, "_compiled", lambda: None)
 
 
 @given(
@@ -66,6 +73,8 @@ def test_equals_brute_force(seed, dims, shape, by, data):
 def test_tiles_join_without_a_seam(by, monkeypatch):
     monkeypatch.setattr(kernel, "QUERY_TILE", 7)
     monkeypatch.setattr(kernel, "ROW_TILE", 13)
+    for name in ("ROW_BYTES", "QUERY_BYTES", "WORK"):  # one tape at a time, in threads
+        monkeypatch.setattr(sweep, name, 0)
     draws = np.random.default_rng(0)
     queries, rows = draws.normal(size=(20, 16)).astype(np.float32), draws.normal(size=(100, 16)).astype(np.float32)
     assert_nearest(neighbours(queries, rows, Nesting((2, 5, 16)), 15, by), queries, rows, by)
@@ -78,20 +87,154 @@ def test_equal_scores_come_in_order_of_position():
     assert found.positions[0].tolist() == [[i, i + 4, i + 8, i + 12, i + 16] for i in range(4)]
 
 
-@pytest.mark.parametrize("by", METRICS)
-def test_numba_and_numpy_keep_the_same(by):
-    draws = np.random.default_rng(1)
-    raw = draws.integers(-5, 5, (30, 999)).astype(np.float32)  # full of ties
-    times, plus = np.full(999, 0.5, np.float32), draws.integers(0, 2, 999).astype(np.float32)
-    lists = []
-    for keep in (topk.keep, kernel.keep_numpy):
-        scores, positions = np.full((30, 8), -np.inf, np.float32), np.full((30, 8), -1, np.int64)
-        for start in range(0, 999, 333):
-            part = slice(start, start + 333)
-            keep(np.ascontiguousarray(raw[:, part]), times[part], plus[part], start, scores, positions)
-        lists.append((scores, positions))
-    np.testing.assert_array_equal(lists[0][0], lists[1][0])
-    np.testing.assert_array_equal(lists[0][1], lists[1][1])
+def whole_numbers(seed, *shape):
+    """Vectors whose products are exact in float32, in any order of adding, and full of ties."""
+    return np.random.default_rng(seed).integers(-2, 3, shape).astype(np.float32)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    dims=st.sets(st.integers(1, 40), min_size=1, max_size=6).map(sorted),
+    shape=st.tuples(st.integers(1, 30), st.integers(1, 150)),
+    by=st.sampled_from(METRICS),
+    room=st.sampled_from([0, 1 << 14, 8 << 20]),
+    work=st.sampled_from([0, 1 << 26]),
+    data=st.data(),
+)
+@settings(max_examples=80, deadline=None)
+def test_the_compiled_pass_is_the_one_in_numpy(seed, dims, shape, by, room, work, data):
+    queries, rows = whole_numbers(seed, shape[0], 40), whole_numbers(seed + 1, shape[1], 40)
+    k, cuts = data.draw(st.integers(1, shape[1])), Nesting(dims)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("ROW_BYTES", room), ("QUERY_BYTES", room), ("WORK", work)):
+            patch.setattr(sweep, name, value)
+        fast = neighbours(queries, rows, cuts, k, by)
+        patch.setattr(kernel, "_compiled", lambda: None)
+        slow = neighbours(queries, rows, cuts, k, by)
+    np.testing.assert_array_equal(fast.positions, slow.positions)
+    np.testing.assert_array_equal(fast.scores, slow.scores)
+
+
+def test_the_same_row_has_the_same_score_wherever_it_stands():
+    draws = np.random.default_rng(0)
+    queries, row = draws.normal(size=(20, 100)).astype(np.float32), draws.normal(size=(1, 100)).astype(np.float32)
+    found = neighbours(queries, np.repeat(row, 333, axis=0), Nesting((3, 100)), 333)
+    assert (found.positions == np.arange(333)).all()
+    assert (found.scores == found.scores[:, :, :1]).all()
+
+
+@pytest.mark.parametrize("view", ["every other dim", "by columns", "read only", "other byte order", "float64"])
+def test_any_float_matrix_will_do(view):
+    x = np.random.default_rng(0).normal(size=(70, 16)).astype(np.float32)
+    seen = {
+        "every other dim": np.repeat(x, 2, axis=1)[:, ::2],
+        "by columns": np.asfortranarray(x),
+        "read only": np.frombuffer(x.tobytes(), np.float32).reshape(x.shape),
+        "other byte order": x.astype(x.dtype.newbyteorder()),
+        "float64": x.astype(np.float64),
+    }[view]
+    cuts = Nesting((3, 12))
+    plain, found = neighbours(x[:20], x, cuts, 5), neighbours(seen[:20], seen, cuts, 5)
+    np.testing.assert_array_equal(found.positions, plain.positions)
+    np.testing.assert_allclose(found.scores, plain.scores, atol=1e-6)
+
+
+def test_callers_in_several_threads_do_not_meet(monkeypatch):
+    monkeypatch.setattr(sweep, "WORK", 0)
+    tables, cuts = [whole_numbers(seed, 200, 24) for seed in range(8)], Nesting((4, 24))
+    alone = [neighbours(x, x, cuts, 7).positions for x in tables]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda x: neighbours(x, x, cuts, 7).positions, tables))
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_memory_does_not_grow_with_queries_times_rows():
+    x = whole_numbers(0, 4000, 8)
+    neighbours(x[:1], x, Nesting((4, 8)), 1)
+    tracemalloc.start()
+    neighbours(x, x, Nesting((4, 8)), 1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4000 * 4000  # a quarter of the scores at one cut
+
+
+def test_halves_are_not_widened_all_at_once(monkeypatch):
+    monkeypatch.setattr(sweep, "ROW_BYTES", 1 << 16)
+    x = whole_numbers(0, 20_000, 64).astype(np.float16)
+    neighbours(x[:1], x, Nesting((4, 64)), 1)
+    tracemalloc.start()
+    neighbours(x[:1], x, Nesting((4, 64)), 1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < x.size * 4 / 2  # half of the rows in float32
+
+
+def test_tiles_fit_the_registers_of_the_processor():
+    assert microkernel.tile("+sse2,+avx,+avx512f") == (12, 16)
+    assert microkernel.tile("-avx512f,+avx,+avx2,+fma") == (6, 8)
+    assert microkernel.tile("+fp-armv8,+neon") == (12, 4)
+    assert microkernel.tile("") == (6, 4)
+
+
+ELSEWHERE = """
+import os, sys
+import numpy as np
+
+if "bare" in sys.argv:
+    sys.modules["numba"] = None
+    lanes = threads = 0
+else:
+    from mrl import microkernel, sweep
+    from mrl.threads import count
+    lanes, threads, sweep.WORK = microkernel.LANES, count(), 0
+from mrl import Nesting
+from mrl.segments import neighbours
+
+x = np.random.default_rng(3).integers(-2, 3, (90, 24)).astype(np.float32)
+search = lambda: neighbours(x, x, Nesting((4, 24)), 7).positions
+found = search()
+child = os.fork() if "fork" in sys.argv else 0
+if not child:
+    assert (search() == found).all()
+    print(lanes, threads, *found.ravel(), flush=True)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+def elsewhere(*arguments, **environment):
+    """Lanes, threads and positions as a fresh process finds them."""
+    command = [sys.executable, "-W", "ignore", "-c", ELSEWHERE, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **environment})
+    lanes, threads, *positions = map(int, done.stdout.split())
+    return lanes, threads, positions
+
+
+@pytest.mark.parametrize(("features", "lanes"), [("+sse2", 4), ("+avx,+avx2,+fma", 8)])
+def test_narrower_vectors_find_the_same(features, lanes):
+    if platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip("these are vectors of x86")
+    x = whole_numbers(3, 90, 24)
+    used, _, positions = elsewhere(NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES=features)
+    assert used == lanes
+    assert positions == neighbours(x, x, Nesting((4, 24)), 7).positions.ravel().tolist()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_can_search_after_its_parent_did():
+    x = whole_numbers(3, 90, 24)
+    assert elsewhere("fork")[2] == neighbours(x, x, Nesting((4, 24)), 7).positions.ravel().tolist()
+
+
+def test_numba_may_be_absent():
+    x = whole_numbers(3, 90, 24)
+    assert elsewhere("bare") == (0, 0, neighbours(x, x, Nesting((4, 24)), 7).positions.ravel().tolist())
+
+
+def test_threads_are_no_more_than_asked_for():
+    assert elsewhere(NUMBA_NUM_THREADS="2", OMP_NUM_THREADS="1")[1] == 1
+    assert elsewhere(NUMBA_NUM_THREADS="1", OMP_NUM_THREADS="2")[1] == 1
+    assert elsewhere(NUMBA_NUM_THREADS="2", OMP_NUM_THREADS="")[1] == 2
 
 
 def test_a_zero_prefix_has_cosine_zero_with_everything():

@@ -5,15 +5,13 @@ one more segment, so all cuts together cost one full-width product; a metric onl
 
     cosine   s = ⟨q, x⟩ / (|q| |x|)      dot   s = ⟨q, x⟩      l2   s = −|q − x|² = 2⟨q, x⟩ − |x|² − |q|²
 
-with norms of the prefix at that cut. Products run in NumPy's BLAS; the best k are kept in Numba where it is installed
-(the `fast` extra) and in NumPy otherwise, with the same result.
+with norms of the prefix at that cut. Where Numba is installed (the `fast` extra), products and the best k are one
+compiled loop (`sweep`); otherwise both run in NumPy, a tile at a time, with the same result but for rounding.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -49,12 +47,19 @@ class Neighbours:
 def prefix_norms(vectors: Vectors, cuts: Nesting) -> npt.NDArray[np.float64]:
     """Euclidean length of every prefix, (n, d) -> (n, cuts), from one pass over the coordinates."""
     cuts.check_width(vectors.shape[1])
+    sweep = _compiled()
+    if sweep and vectors.dtype in (np.float16, np.float32):
+        return _lengths(sweep.squares(vectors, np.array(cuts.dims)))
     squares = np.empty((len(vectors), len(cuts)))
     for start in range(0, len(vectors), ROW_TILE):
         tile = vectors[start : start + ROW_TILE]
         for level, (a, b) in enumerate(cuts.segments):
             part = tile[:, a:b].astype(np.float64)
             squares[start : start + ROW_TILE, level] = np.einsum("nd,nd->n", part, part)
+    return _lengths(squares)
+
+
+def _lengths(squares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.sqrt(np.cumsum(squares, axis=1))
 
 
@@ -84,14 +89,12 @@ def neighbours(queries: Vectors, rows: Vectors, cuts: Nesting, k: int, by: Metri
     own = _scales(prefix_norms(queries, cuts), by, "queries")
     shape = (len(cuts), len(queries), k)
     best = Neighbours(cuts, np.full(shape, -1, np.int64), np.full(shape, -np.inf, np.float32))
-    keep = _keeper()
-    for q in range(0, len(queries), QUERY_TILE):
-        tile = _tile(queries, q, QUERY_TILE)
-        for r in range(0, len(rows), ROW_TILE):
-            columns = slice(r, r + ROW_TILE)
-            for level, raw in accumulate(tile, _tile(rows, r, ROW_TILE), cuts):
-                into = (best.scores[level, q : q + len(tile)], best.positions[level, q : q + len(tile)])
-                keep(raw, scale.times[level, columns], scale.plus[level, columns], r, *into)
+    sweep = _compiled()
+    if sweep:
+        factors = np.stack([scale.times, scale.plus])
+        sweep.nearest(queries, rows, np.array(cuts.dims), factors, (best.scores, best.positions))
+    else:
+        _tile_by_tile(queries, rows, scale, best)
     _finish(best, own, by)
     return best
 
@@ -153,17 +156,27 @@ def _tile(vectors: Vectors, start: int, size: int) -> Floats:
     return np.ascontiguousarray(vectors[start : start + size], dtype=np.float32)
 
 
-# ----------------------------------------------------------------------------------- keeping the best k
+# ----------------------------------------------------------------------------------- without Numba
 
 
 @cache
-def _keeper() -> Any:
-    """`keep(raw (q, n), times (n,), plus (n,), first, scores (q, k), positions (q, k))`: merge a tile, in place."""
+def _compiled() -> ModuleType | None:
     try:
-        from mrl import topk
+        from mrl import sweep
     except ImportError:
-        return keep_numpy
-    return _threaded(topk)
+        return None
+    return sweep
+
+
+def _tile_by_tile(queries: Vectors, rows: Vectors, scale: _Scales, best: Neighbours) -> None:
+    """What `sweep.nearest` does, in NumPy."""
+    for q in range(0, len(queries), QUERY_TILE):
+        tile = _tile(queries, q, QUERY_TILE)
+        for r in range(0, len(rows), ROW_TILE):
+            columns = slice(r, r + ROW_TILE)
+            for level, raw in accumulate(tile, _tile(rows, r, ROW_TILE), best.cuts):
+                into = (best.scores[level, q : q + len(tile)], best.positions[level, q : q + len(tile)])
+                keep_numpy(raw, scale.times[level, columns], scale.plus[level, columns], r, *into)
 
 
 def keep_numpy(raw: Floats, times: Floats, plus: Floats, first: int, scores: Floats, positions: Any) -> None:
@@ -175,19 +188,3 @@ def keep_numpy(raw: Floats, times: Floats, plus: Floats, first: int, scores: Flo
     order = np.argsort(-merged, axis=1, kind="stable")[:, :k]
     scores[...] = np.take_along_axis(merged, order, axis=1)
     positions[...] = np.take_along_axis(places, order, axis=1)
-
-
-def _threaded(topk: ModuleType) -> Any:
-    """The compiled merge, the queries of a tile split over threads."""
-    count = topk.threads()
-    if count == 1:
-        return topk.keep
-    pool = ThreadPoolExecutor(count, thread_name_prefix="mrl-topk")
-    os.register_at_fork(after_in_child=_keeper.cache_clear)  # a forked child has none of these threads
-
-    def keep(raw: Floats, times: Floats, plus: Floats, first: int, scores: Floats, positions: Any) -> None:
-        step = -(-len(raw) // count)
-        parts = [slice(start, start + step) for start in range(0, len(raw), step)]
-        list(pool.map(lambda p: topk.keep(raw[p], times, plus, first, scores[p], positions[p]), parts))
-
-    return keep

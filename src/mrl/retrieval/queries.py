@@ -41,10 +41,10 @@ class Queries:
         snapshot.card.check_vectors(vectors)
         check_lengths(vectors, cosine=snapshot.card.metric == "cosine", what="query")
         turn = snapshot.map
-        if turn is None or mapped:
+        if turn is None or mapped or not len(vectors):
             wide = vectors.astype(np.float64)
         elif len(vectors) <= FEW:  # each by itself: a batch is padded to a tile
-            wide = np.stack([turn.apply64(vector) for vector in vectors]) if len(vectors) else vectors.astype(np.float64)
+            wide = np.stack([turn.apply64(vector) for vector in vectors])
         else:
             wide = turn.apply64(vectors)
         return cls(wide.astype(np.float32), wide)

@@ -11,18 +11,16 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
-import numba
 import numpy as np
+
+from mrl.threads import count as most
 
 _inside = threading.local()  # set in our own threads, which start no others
 
 
 def count() -> int:
-    """How many threads there may be: NUMBA_NUM_THREADS, else the processors that this process may run on.
-
-    Within one of these threads, one.
-    """
-    return 1 if getattr(_inside, "one", False) else int(numba.get_num_threads())
+    """How many threads may share work here: within one of our own, one."""
+    return 1 if getattr(_inside, "one", False) else most()
 
 
 def each(work: Callable[[int, int], object], n: int, at_least: int = 1) -> None:

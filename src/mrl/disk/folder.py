@@ -6,7 +6,7 @@ import hashlib
 import re
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,14 +111,12 @@ class Folder:
 
     # ------------------------------------------------------------------------------------------------ writing
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Be the only writer inside the `with`; may be nested. StorageError names the process that writes already."""
-        self._lock.take()
-        try:
-            yield
-        finally:
-            self._lock.give_back()
+    def lock(self) -> AbstractContextManager[None]:
+        """Be the only writer inside the `with`; may be nested. StorageError names the process that writes already.
+
+        It does not hold on to this state: once nothing else does, a sweep inside removes what it alone needed.
+        """
+        return self._lock.holding()
 
     def draft(self, name: str) -> Draft:
         """A new file to be written bit by bit, then given to `commit` under that name."""

@@ -10,7 +10,8 @@ import fcntl
 import os
 import socket
 import weakref
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mrl.disk.names import LOCK
@@ -42,6 +43,15 @@ class WriterLock:
             locked(self._handle, fcntl.LOCK_UN)  # closing alone waits for children that were forked just now
             os.close(self._handle)
             self._handle = -1
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Taken inside the `with`."""
+        self.take()
+        try:
+            yield
+        finally:
+            self.give_back()
 
     def _taken(self) -> int:
         path = self._folder / LOCK

@@ -31,18 +31,14 @@ class Best:
         first: int,
         allowed: npt.NDArray[np.bool_] = ALL,
         at: int = 0,
-        rows: npt.NDArray[np.int64] | None = None,
     ) -> None:
         """raw (q, n) products of queries `at` … with rows `first` … whose lengths are norms (n,).
 
-        allowed: (n,) which may be kept, or `ALL`. rows: (m,), with raw (1, m), if not all rows of the block are meant.
+        allowed: (n,) which may be kept, or `ALL`.
         """
         some = slice(at, at + len(raw))
         into = (self._keys[some], self._raws[some], self._filled[some])
-        if rows is None:
-            kernels.offer(self._metric, raw, norms, allowed, first, *into)
-        else:
-            kernels.offer_some(self._metric, raw, norms, rows, first, *into)
+        kernels.offer(self._metric, raw, norms, allowed, first, *into)
 
     def ranked(self) -> Candidates:
         """What was kept, best first."""

@@ -4,7 +4,6 @@
 000003.0-32.int8.npy             a coarser copy of it, with
 000003.0-32.int8.scales.npy      (chunks, 2, 32) offsets and steps
 000003.norms.npy                 (cuts, n) float32 lengths of the prefixes of the reference encodings
-000003.tails.npy                 (cuts, n) float32 lengths of what lies behind each cut, rounded up
 000003.ids.npy                   (n,) int64 or strings
 000003.keys.npy                  (n,) the ids sorted (strings: their digests), with
 000003.places.npy                (n,) where in the block each of them is
@@ -32,11 +31,12 @@ if TYPE_CHECKING:
     import pyarrow
 
 OWNED = re.compile(
-    r"\d{6,}\.(norms|tails|ids|keys|places|deleted-\d+|\d+-\d+\.\w+(\.scales)?)\.npy|\d{6,}\.payload\.arrow"
+    r"\d{6,}\.(norms|ids|keys|places|deleted-\d+|\d+-\d+\.\w+(\.scales)?)\.npy|\d{6,}\.payload\.arrow"
     r"|map-\d{6,}\.safetensors|\d{6,}\.graph"
 )
 
 Positions = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 
 def file_name(block: int, what: str) -> str:
@@ -55,6 +55,12 @@ class About:
     rows: int
     deleted: str = ""
     dead: int = 0
+
+
+def deleted_name(about: About, state: int) -> str:
+    """The file of deleted positions that comes next; after the one before even in a copy, whose states begin anew."""
+    before = int(about.deleted.split("-")[1].split(".")[0]) if about.deleted else 0
+    return file_name(about.number, f"deleted-{max(state, before + 1):08d}")
 
 
 class Block:
@@ -90,9 +96,11 @@ class Block:
         return self._mapped("norms")
 
     @cached_property
-    def tails(self) -> Floats:
-        """(cuts, rows): an upper bound of the length of what lies behind each cut."""
-        return self._mapped("tails")
+    def record(self) -> tuple[npt.NDArray[np.uint64], Mask]:
+        """(cuts,) where in memory each segment's encoding of record is mapped, and whether it is float16."""
+        parts = [self.segment(level, name) for level, name in enumerate(self._layout.reference)]
+        at = np.array([part.codes.ctypes.data for part in parts], np.uint64)
+        return at, np.array([part.encoding == "float16" for part in parts])
 
     @cached_property
     def ids(self) -> npt.NDArray[Any]:

@@ -1,8 +1,11 @@
-"""The compiled loops of exact search: bounds from the lengths of what was not read, and scores in float64.
+"""The compiled half of exact search: one block, all segments, with what a bound rules out left unread.
 
-`norms` (n,) are lengths of whole rows, `tails` (n,) of what lies behind the cut, `behind` that of the query; `slack`
-bounds the rounding of `raw`, per unit of a row's length (see `mrl.retrieval.exact`). Bounds are reckoned in float64 and
-compared without dividing. Scores lack the query's own factor, which does not change their order.
+`norms` (cuts, n) are lengths of prefixes, the last of whole rows; `behind` (cuts,) lengths of what the query has behind
+each cut. `slack` bounds the rounding of a product, per unit of a row's length (see `mrl.retrieval.exact`). Bounds are
+reckoned in float64, squared rather than rooted. Scores lack the query's own factor, which does not change their order.
+
+Segments come as addresses, so that one compiled function reads any number of them. What a row has behind a cut is known
+from its lengths at the first cut, and from then on from the coordinates that were read anyway.
 """
 
 from __future__ import annotations
@@ -11,111 +14,281 @@ from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba.extending import intrinsic
 
-from mrl.retrieval.kernels import COSINE, DOT
+from mrl.retrieval.kernels import COSINE, DOT, SUMS, half, offer, score
+
+NORM_ERROR = 2.0**-21  # of |x|², from a length that was rounded to float32 and squared
+AHEAD = 12  # rows whose first bytes are asked for before they are read
+LINES = 8  # of 64 bytes each: more of a row the processor fetches by itself
+POOL = 128  # rows that look best at the first cut; of those the ones that look best at the second are finished
 
 _compiled = numba.njit(nogil=True, cache=True)
+_summing = numba.njit(nogil=True, cache=True, fastmath=SUMS)
 _inlined = numba.njit(inline="always")
-NORM_ERROR = 2.0**-21  # of |x|², from a length that was rounded to float32 and squared
+carray: Any = numba.carray  # type: ignore[attr-defined]
+
+
+def _pointing(kind: Any) -> Any:
+    """A compiled function that takes an address for a pointer to such values."""
+    pointer: Any = numba.types.CPointer(kind)  # type: ignore[no-untyped-call]
+
+    def at(typing: Any, address: Any) -> Any:
+        return pointer(numba.uint64), lambda context, builder, _, given: builder.inttoptr(
+            given[0], context.get_value_type(pointer)
+        )
+
+    return intrinsic(at)
+
+
+_floats, _halves = _pointing(numba.float32), _pointing(numba.uint16)
+
+
+def _ask(typing: Any, address: Any) -> Any:
+    """Ask for the 64 bytes at an address; nothing happens if there are none."""
+
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        ask = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        builder.call(ask, [builder.inttoptr(given[0], byte), *(ir.Constant(word, value) for value in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return numba.void(numba.uint64), generate
+
+
+_fetch: Any = intrinsic(_ask)
+
+
+@_summing
+def _scan(address: int, halved: bool, rows: int, query: Any, raw: Any) -> None:
+    """raw (n,) = products of all rows of a segment."""
+    width = query.size
+    if halved:
+        bits = carray(_halves(address), (rows, width))
+        for i in range(rows):
+            total = np.float32(0)
+            for j in range(width):
+                total += half(bits[i, j]) * query[j]
+            raw[i] = total
+        return
+    codes = carray(_floats(address), (rows, width))
+    for i in range(rows):
+        total = np.float32(0)
+        for j in range(width):
+            total += codes[i, j] * query[j]
+        raw[i] = total
+
+
+@_summing
+def _read(address: int, halved: bool, count: int, query: Any, rows: Any, raw: Any, left: Any) -> None:
+    """For the first `count` of rows: raw += the product, left −= the squared length, over one more segment."""
+    width = query.size
+    size = width * (2 if halved else 4)
+    lines = min(LINES, (size + 63) // 64)
+    sure = 1 - (width + 16) * 2.0**-24  # no more than this share of a sum of squares is rounding
+    for c in range(min(AHEAD, count)):
+        for line in range(lines):
+            _fetch(address + rows[c] * size + 64 * line)
+    bits = carray(_halves(address), (1 << 40, width))
+    codes = carray(_floats(address), (1 << 40, width))
+    for c in range(count):
+        if c + AHEAD < count:
+            for line in range(lines):
+                _fetch(address + rows[c + AHEAD] * size + 64 * line)
+        i = rows[c]
+        product, square = np.float32(0), np.float32(0)
+        if halved:
+            for j in range(width):
+                x = half(bits[i, j])
+                product += x * query[j]
+                square += x * x
+        else:
+            for j in range(width):
+                product += codes[i, j] * query[j]
+                square += codes[i, j] * codes[i, j]
+        raw[c] += product
+        left[c] = max(left[c] - np.float64(square) * sure, 0.0)
 
 
 @_inlined
-def _possible(metric: int, raw: Any, norm: Any, reach: float, floor: float) -> bool:
-    """Whether a row whose product may be `reach` above raw can score `floor`."""
+def _gap(metric: int, raw: Any, norm: Any, slack: float, floor: float) -> float:
+    """What the rest of a row must still add to its product for it to score `floor`."""
     length = np.float64(norm)
-    most = np.float64(raw) + reach
+    so_far = np.float64(raw) + slack * length
     if metric == COSINE:
-        return bool(most >= floor * length)
+        return floor * length - so_far
     if metric == DOT:
-        return bool(most >= floor)
-    return bool(2 * most - length * length * (1 - NORM_ERROR) >= floor)
+        return floor - so_far
+    return (floor + length * length * (1 - NORM_ERROR)) / 2 - so_far
 
 
 @_compiled
-def lower(metric: int, raw: Any, positions: Any, first: int, norms: Any, slack: float, scores: Any) -> None:
-    """scores (m,): lower bounds of those rows positions (m,), read to the full width, that lie in this block."""
-    for c in range(positions.size):
-        i = positions[c] - first
-        if 0 <= i < norms.size:
-            length = np.float64(norms[i])
-            least = np.float64(raw[c]) - slack * length
-            if metric == COSINE:
-                scores[c] = least / length if length > 0 else 0.0
-            elif metric == DOT:
-                scores[c] = least
-            else:
-                scores[c] = 2 * least - length * length * (1 + NORM_ERROR)
-
-
-@_compiled
-def count(
-    metric: int, raw: Any, allowed: Any, norms: Any, tails: Any, behind: float, slack: float, floor: float
+def _first(
+    metric: int, raw: Any, norms: Any, allowed: Any, behind: float, slack: float, floor: float, rows: Any
 ) -> int:
-    """How many of all rows of a block can still score `floor`."""
+    """List the rows that can still score `floor` after the first segment; how many."""
     found = 0
+    whole = norms[norms.shape[0] - 1]
     for i in range(raw.size):
-        reach = behind * np.float64(tails[i]) + slack * np.float64(norms[i])
-        found += _possible(metric, raw[i], norms[i], reach, floor) and (allowed.size == 0 or allowed[i])
+        gap = _gap(metric, raw[i], whole[i], slack, floor)
+        length, prefix = np.float64(whole[i]), np.float64(norms[0, i])
+        rest = length * length * (1 + NORM_ERROR) - prefix * prefix * (1 - NORM_ERROR)
+        rows[found] = i
+        found += int((gap <= 0) | (gap * gap <= behind * behind * rest))
+    if allowed.size:
+        every, found = found, 0
+        for c in range(every):
+            rows[found] = rows[c]
+            found += allowed[rows[c]]
     return found
 
 
 @_compiled
-def keep(
-    metric: int,
-    raw: Any,
-    allowed: Any,
-    norms: Any,
-    tails: Any,
-    behind: float,
-    slack: float,
-    floor: float,
-    rows: Any,
-    kept: Any,
-) -> None:
-    """List them: rows (count,), kept (count,) their products."""
+def _drop(
+    metric: int, behind: float, slack: float, floor: float, rows: Any, raw: Any, left: Any, norm: Any, count: int
+) -> int:
+    """Of the first `count` rows, move those that can still score `floor` to the front; how many."""
     found = 0
-    for i in range(raw.size):
-        reach = behind * np.float64(tails[i]) + slack * np.float64(norms[i])
-        if _possible(metric, raw[i], norms[i], reach, floor) and (allowed.size == 0 or allowed[i]):
-            rows[found], kept[found] = i, raw[i]
-            found += 1
+    for c in range(count):
+        gap = _gap(metric, raw[c], norm[c], slack, floor)
+        kept = (gap <= 0) | (gap * gap <= behind * behind * left[c])
+        rows[found], raw[found], left[found], norm[found] = rows[c], raw[c], left[c], norm[c]
+        found += kept
+    return found
 
 
 @_compiled
-def keep_some(
-    metric: int, raw: Any, rows: Any, norms: Any, tails: Any, behind: float, slack: float, floor: float
-) -> int:
-    """Of rows (m,) with raw (m,), move those that can still score `floor` to the front; how many."""
-    found = 0
+def lower(metric: int, raw: Any, norm: Any, slack: float, scores: Any) -> None:
+    """scores (m,): lower bounds of rows that were read to the full width."""
     for c in range(raw.size):
-        i = rows[c]
-        reach = behind * np.float64(tails[i]) + slack * np.float64(norms[i])
-        if _possible(metric, raw[c], norms[i], reach, floor):
-            rows[found], raw[found] = i, raw[c]
-            found += 1
-    return found
+        length = np.float64(norm[c])
+        least = np.float64(raw[c]) - slack * length
+        if metric == COSINE:
+            scores[c] = least / length if length > 0 else 0.0
+        elif metric == DOT:
+            scores[c] = least
+        else:
+            scores[c] = 2 * least - length * length * (1 + NORM_ERROR)
 
 
 @_compiled
-def scores64(metric: int, rows: Any, query: Any) -> Any:
-    """(m,) float64 scores of rows (m, d) float32 and a query (d,) float64, in eight sums that are added up in order."""
-    scores = np.empty(rows.shape[0])
-    width = query.size
+def _raised(
+    metric: int,
+    query: Any,
+    ends: Any,
+    at: Any,
+    halved: Any,
+    raw: Any,
+    norms: Any,
+    allowed: Any,
+    slack: float,
+    best: Any,
+) -> None:
+    """Finish the rows that look best and merge their lower bounds into `best`, the k largest so far, ascending."""
+    k, whole, last = best.size, norms[norms.shape[0] - 1], at.size - 1
+    pool = max(POOL, 4 * k)
+    keys, raws = np.zeros((1, 2 * pool), np.uint64), np.zeros((1, 2 * pool), np.float32)
+    filled = np.zeros(1, np.int64)
+    offer(metric, raw.reshape((1, raw.size)), whole, allowed, 0, keys, raws, filled)
+    order = np.argsort(keys[0, : filled[0]])[::-1][:pool]
+    rows = (np.uint64(0xFFFFFFFF) - (keys[0][order] & np.uint64(0xFFFFFFFF))).astype(np.int64)
+    some, unused = raws[0][order], np.zeros(order.size)
+    for level in range(1, last + 1):
+        if level == 2:
+            rows, some = _best(metric, rows, some, whole, 2 * k + 8)
+        _read(at[level], halved[level], rows.size, query[ends[level] : ends[level + 1]], rows, some, unused)
+    scores = np.empty(rows.size)
+    lower(metric, some, whole[rows], slack, scores)
+    best[:] = np.sort(np.concatenate((best, scores)))[-k:]
+
+
+@_compiled
+def _best(metric: int, rows: Any, raw: Any, whole: Any, keep: int) -> Any:
+    """The `keep` rows that look best by their products so far."""
+    scores = np.empty(rows.size, np.float32)
+    for c in range(rows.size):
+        scores[c] = score(metric, raw[c], whole[rows[c]])
+    order = np.argsort(scores)[::-1][:keep]
+    return rows[order], raw[order]
+
+
+@_compiled
+def search(
+    metric: int,
+    query: Any,
+    ends: Any,
+    at: Any,
+    halved: Any,
+    norms: Any,
+    allowed: Any,
+    behind: Any,
+    slack: float,
+    best: Any,
+    read: Any,
+) -> Any:
+    """Rows of a block that may be among the k nearest, and their products, both (m,).
+
+    query: (d,) float32. ends: (cuts + 1,) dims where segments begin and end. at, halved: (cuts,) their addresses, and
+    whether they are float16. allowed: (n,) bool or empty. best: (k,) lower bounds of the k-th best and those above it,
+    raised here. read: (cuts,) counts the rows read of each segment.
+    """
+    n, last = norms.shape[1], at.size - 1
+    raw = np.empty(n, np.float32)
+    _scan(at[0], halved[0], n, query[: ends[1]], raw)
+    read[0] += n
+    _raised(metric, query, ends, at, halved, raw, norms, allowed, slack, best)
+    rows = np.empty(n + 1, np.int64)
+    count = _first(metric, raw, norms, allowed, behind[0], slack, best[0], rows)
+    some, norm, left = np.empty(count, np.float32), np.empty(count, np.float32), np.empty(count)
+    for c in range(count):
+        i = rows[c]
+        length, prefix = np.float64(norms[last, i]), np.float64(norms[0, i])
+        some[c], norm[c] = raw[i], norms[last, i]
+        left[c] = length * length * (1 + NORM_ERROR) - prefix * prefix * (1 - NORM_ERROR)
+    for level in range(1, last + 1):
+        read[level] += count
+        _read(at[level], halved[level], count, query[ends[level] : ends[level + 1]], rows, some, left)
+        count = _drop(metric, behind[level], slack, best[0], rows, some, left, norm, count)
+    return rows[:count].copy(), some[:count].copy()
+
+
+@_compiled
+def near(metric: int, raw: Any, norm: Any, slack: float, k: int) -> Any:
+    """Which of rows that were read to the full width may be among the k nearest, for all that rounding allows."""
+    least, most = np.empty(raw.size), np.empty(raw.size)
+    lower(metric, raw, norm, slack, least)
+    lower(metric, raw, norm, -slack, most)
+    if raw.size <= k:
+        return np.arange(raw.size)
+    return np.flatnonzero(most >= np.partition(least, raw.size - k)[raw.size - k])
+
+
+@_compiled
+def scores64(metric: int, ends: Any, at: Any, halved: Any, rows: Any, query: Any) -> Any:
+    """(m,) float64 scores of some rows (m,) of a block and a query (d,) float64, in eight sums added up in order."""
+    scores = np.empty(rows.size)
     products, squares = np.empty(8), np.empty(8)
-    for i in range(rows.shape[0]):
+    for c in range(rows.size):
         products[:], squares[:] = 0.0, 0.0
-        for j in range(width):
-            x = np.float64(rows[i, j])
-            if metric in (COSINE, DOT):
-                products[j & 7] += query[j] * x
-                squares[j & 7] += x * x
-            else:
-                products[j & 7] -= (query[j] - x) * (query[j] - x)
+        for level in range(at.size):
+            width = ends[level + 1] - ends[level]
+            codes = carray(_floats(at[level]), (1 << 40, width))
+            bits = carray(_halves(at[level]), (1 << 40, width))
+            for j in range(width):
+                x = np.float64(half(bits[rows[c], j]) if halved[level] else codes[rows[c], j])
+                lane, q = j & 7, query[ends[level] + j]
+                if metric in (COSINE, DOT):
+                    products[lane] += q * x
+                    squares[lane] += x * x
+                else:
+                    products[lane] -= (q - x) * (q - x)
         product, square = 0.0, 0.0
         for lane in range(8):
             product += products[lane]
             square += squares[lane]
         if metric == COSINE:
             product = product / np.sqrt(square) if square > 0 else 0.0
-        scores[i] = product
+        scores[c] = product
     return scores

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,10 @@ import numpy.typing as npt
 from mrl.errors import InputError
 from mrl.retrieval.blocks import OWNED
 from mrl.retrieval.building import Progress
-from mrl.retrieval.rows import BATCH, Batch, Rows, check_ids, checked
+from mrl.retrieval.rows import BATCH, Batch, Rows, check_ids, checked, numbered
 from mrl.retrieval.snapshot import Snapshot
-from mrl.retrieval.state import Coming, Growing, living, matched, publish
-from mrl.retrieval.writing import BLOCK_ROWS
+from mrl.retrieval.state import Coming, Growing, living, publish
+from mrl.retrieval.writing import BLOCK_ROWS, check_storable
 from mrl.vectors.keys import Keys
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ class Change:
     error: BaseException | None = None
 
 
+Turn = AbstractContextManager[bool]
+
+
 @dataclass(eq=False)
 class Group:
     """Changes that wait for the next commit."""
@@ -48,7 +52,7 @@ class Group:
     commit: Callable[[list[Change]], None]
     _waiting: list[Change] = field(default_factory=list)
     _queue: threading.Lock = field(default_factory=threading.Lock)
-    _turn: threading.Lock = field(default_factory=threading.Lock)
+    _turn: Turn = field(default_factory=threading.RLock)  # taken again by changes inside `writing`
 
     def submit(self, change: Change) -> int:
         """Returns once the change is committed, by this thread or by another; raises what it was refused with."""
@@ -73,7 +77,7 @@ class Group:
         for change in together:
             change.done = True
 
-    def alone(self) -> threading.Lock:
+    def alone(self) -> Turn:
         """Held while something larger is committed."""
         return self._turn
 
@@ -120,21 +124,25 @@ def _take(coming: Coming, change: Change, fresh: Keys) -> None:
     """Put one change into a coming state, all of it or, with InputError, nothing."""
     base = coming.base
     if change.rows is None:
-        found = base.locate(np.unique(change.ids))  # type: ignore[arg-type]
+        ids = np.unique(change.ids)  # type: ignore[arg-type]
+        found = base.locate(ids)
         change.count = int(np.count_nonzero(found >= 0))
         coming.doom(found[found >= 0])
+        fresh.add(ids[found >= 0])  # a row is deleted once, whoever else asks for it
         return
-    payload, vectors = matched(change.rows.payload, base), change.rows.vectors
+    payload, vectors = coming.matched(change.rows.payload), change.rows.vectors
+    vectors = vectors if base.map is None else base.map.apply(vectors)
+    check_storable(vectors, base.layout)
     ids = change.rows.ids
     if ids is None:
-        ids = coming.next_id + np.arange(len(vectors))
+        ids = numbered(coming.next_id, len(vectors))
     Keys().check_fresh(ids)
     fresh.check_kind(ids)
     found = base.locate(ids)
     if not change.replaces:
         refuse_known(base, ids, found)
     coming.doom(found[found >= 0])
-    coming.add(vectors if base.map is None else base.map.apply(vectors), ids, payload)
+    coming.add(vectors, ids, payload)
     fresh.add(ids)
     change.count = len(vectors)
 
@@ -160,16 +168,28 @@ def small(rows: Rows, *, mapped: bool) -> Batch | None:
         vectors.append(some)
         ids.append(None if batch.ids is None else names)
         payloads.append(batch.payload)
-    numbered = ids[0] is None
-    return Batch(np.concatenate(vectors), None if numbered else np.concatenate(ids), _joined(payloads))  # type: ignore[arg-type]
+    together = None if _none(ids, "ids") else np.concatenate(ids)  # type: ignore[arg-type]
+    return Batch(np.concatenate(vectors), together, _joined(payloads))
 
 
 def _joined(payloads: Sequence[pyarrow.Table | None]) -> pyarrow.Table | None:
-    if payloads[0] is None:
+    if _none(payloads, "payload"):
         return None
     import pyarrow
 
-    return pyarrow.concat_tables(payloads)
+    try:
+        return pyarrow.concat_tables(payloads)
+    except pyarrow.ArrowInvalid as error:
+        said = " ".join(str(error).split())
+        raise InputError(f"the payload's columns change between batches: {said}; give all the same") from None
+
+
+def _none(each: Sequence[Any], what: str) -> bool:
+    """Whether no batch came with this; InputError if only some did."""
+    missing = sum(one is None for one in each)
+    if 0 < missing < len(each):
+        raise InputError(f"{missing} of {len(each)} batches come without {what}; give {what} with all or with none")
+    return missing > 0
 
 
 def large(base: Snapshot, rows: Rows, *, replaces: bool, mapped: bool, progress: Progress) -> int:
@@ -185,7 +205,7 @@ def large(base: Snapshot, rows: Rows, *, replaces: bool, mapped: bool, progress:
                 refuse_known(base, ids, found)
             coming.doom(found[found >= 0])
             turned = vectors if base.map is None or mapped else base.map.apply(vectors)
-            coming.add(turned, ids, matched(batch.payload, base))
+            coming.add(turned, ids, coming.matched(batch.payload))
             count += len(ids)
             progress("rows", count, rows.count)
         if count:
@@ -212,7 +232,7 @@ def compact(base: Snapshot, progress: Progress) -> bool:
             progress("rows", done, total)
         blocks, new = growing.finish()
         kept = tuple(about for about in base.contents.blocks if about.number not in wanted)
-        graphs = tuple(g for g in base.contents.graphs if not wanted & set(g.blocks))
+        graphs = tuple(g.unbuilt() if wanted & set(g.blocks) else g for g in base.contents.graphs)
         contents = replace(base.contents, blocks=(*kept, *blocks), graphs=graphs, next=growing.next)
         publish(base.folder, contents, new)
     except BaseException:

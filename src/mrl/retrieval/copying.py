@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from mrl.disk import Content, Folder
-from mrl.errors import InputError, MrlError
+from mrl.disk.names import kept_manifests
+from mrl.disk.state import State
+from mrl.errors import DamagedError, InputError, MrlError, StorageError
 from mrl.retrieval.blocks import OWNED
 from mrl.retrieval.building import BuildSpec, Progress, build
 from mrl.retrieval.layout import Layout
@@ -20,8 +22,19 @@ from mrl.retrieval.state import living, publish
 
 
 def verify(snapshot: Snapshot) -> list[str]:
-    """A line for each file of the state that is damaged or missing."""
-    return [f"{path} {reason}" for path, reason in snapshot.folder.damaged()]
+    """A line for each file of the state that is damaged or missing, and for each earlier manifest that is damaged."""
+    found = [f"{path} {reason}" for path, reason in snapshot.folder.damaged()]
+    return [*found, *_damaged_manifests(snapshot.folder.path)]
+
+
+def _damaged_manifests(folder: Path) -> Iterator[str]:
+    for path in kept_manifests(folder).values():
+        try:
+            State.read(path, KIND)
+        except (DamagedError, InputError) as error:
+            yield str(error)
+        except StorageError:
+            pass  # a writer removed it just now
 
 
 def copy(snapshot: Snapshot, out: Path) -> None:

@@ -68,7 +68,7 @@ def check_encoding(name: str) -> str:
 
 
 def encode(values: Floats, encoding: str) -> Coded:
-    """Code the rows of one chunk, (n ≤ CHUNK, w) float32.
+    """Code the rows of one chunk, (1 ≤ n ≤ CHUNK, w) float32.
 
     InputError for values that float16 cannot hold.
     """
@@ -85,21 +85,26 @@ def _no_scales(width: int) -> Floats:
 
 
 def _halved(values: Floats) -> npt.NDArray[np.float16]:
+    check_halves(values)
+    return values.astype(np.float16)
+
+
+def check_halves(values: Floats) -> None:
+    """InputError for values that float16 cannot hold."""
     largest = float(np.abs(values).max(initial=0))
     if largest > _LARGEST_HALF:
         raise InputError(
             f"float16 holds numbers up to {_LARGEST_HALF:.0f}, the vectors have {largest:.4g}; "
             "rescale them or use another encoding"
         )
-    return values.astype(np.float16)
 
 
 def _bytes(values: Floats) -> Coded:
     low, high = values.min(axis=0), values.max(axis=0)
     offset = low + (high - low) / 2
     step = (high - low) / np.float32(254)
-    inverse = np.divide(1, step, out=np.zeros_like(step), where=step > 0)
-    codes = np.clip(np.rint((values - offset) * inverse), -127, 127).astype(np.int8)
+    divisor = np.where(step > 0, step, np.float32(1))  # the inverse of a tiny step would be beyond float32
+    codes = np.clip(np.rint((values - offset) / divisor), -127, 127).astype(np.int8)
     return Coded("int8", values.shape[1], codes, np.stack([offset, step])[None])
 
 

@@ -60,24 +60,18 @@ def _first(snapshot: Snapshot, stage: Stage, queries: Queries, masks: Sequence[M
     """Candidates of the first stage, how many rows were scored, and the bytes read for that."""
     reading = snapshot.layout.reading(stage.dim, stage.encoding)
     each = _bytes(snapshot.layout, reading, 0)
-    metric = snapshot.card.metric
+    metric, keep = snapshot.card.metric, max(1, min(stage.keep, snapshot.positions))
     if isinstance(stage.engine, HNSW):
         graph = snapshot.graph(stage.dim, stage.engine)
-        fresh = [i for i, block in enumerate(snapshot.blocks) if block not in graph.blocks]
         proposed = propose(graph, queries.narrow, stage, masks, snapshot.blocks)
         if proposed is not None:
-            new = scan(
-                [snapshot.blocks[i] for i in fresh],
-                reading,
-                queries.narrow,
-                stage.keep,
-                metric,
-                [masks[i] for i in fresh],
-            )
+            fresh = [i for i, block in enumerate(snapshot.blocks) if block not in graph.blocks]
+            blocks, beside = [snapshot.blocks[i] for i in fresh], [masks[i] for i in fresh]
+            new = scan(blocks, reading, queries.narrow, keep, metric, beside)
             _read_on(snapshot, reading, 0, queries.narrow, proposed)
-            count = proposed.count + len(queries) * sum(snapshot.blocks[i].rows for i in fresh)
-            return proposed.joined(new).cut(stage.keep), count, count * each
-    found = scan(snapshot.blocks, reading, queries.narrow, stage.keep, metric, masks)
+            count = proposed.count + len(queries) * sum(block.rows for block in blocks)
+            return proposed.joined(new).cut(keep), count, count * each
+    found = scan(snapshot.blocks, reading, queries.narrow, keep, metric, masks)
     count = len(queries) * snapshot.positions
     return found, count, count * each
 

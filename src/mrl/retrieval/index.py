@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +13,14 @@ import numpy.typing as npt
 
 from mrl.card import Card
 from mrl.disk import Folder
-from mrl.errors import InputError
+from mrl.errors import InputError, StorageError
 from mrl.retrieval import changes, copying, searching
 from mrl.retrieval.blocks import OWNED
 from mrl.retrieval.building import BuildSpec, Progress, build, silent
 from mrl.retrieval.encodings import Floats
-from mrl.retrieval.graphs import add_graph
+from mrl.retrieval.graph_building import add_graph, unfinished
 from mrl.retrieval.plan import HNSW, Plan
+from mrl.retrieval.queries import Queries
 from mrl.retrieval.results import Results
 from mrl.retrieval.rows import Rows
 from mrl.retrieval.snapshot import KIND, Snapshot
@@ -110,7 +111,8 @@ class Index:
     ) -> Results:
         """The k nearest rows of each query.
 
-        queries: (q, width) or (width,) floats, as the model gives them (the index's map is applied here), or a Table.
+        queries: (q, width) or (width,) floats, as the model gives them (the index's map is applied here), a Table, or
+        what `prepare` made of them.
         plan: how to search, a `Plan` or its text; without one, and with `exact=True`, the search is exact: the
         full-width result of the encodings of record, in order of (score, id). where: a condition on the payload, as
         text (`price < 20 and brand in ["a", "b"]`) or a pyarrow expression; k rows come back where k fulfil it.
@@ -123,6 +125,13 @@ class Index:
         if isinstance(plan, str):
             plan = Plan.parse(plan)
         return searching.search(self._snapshot, queries, k, plan, where)
+
+    def prepare(self, queries: npt.NDArray[Any], *, mapped: bool = False) -> Queries:
+        """Queries (q, width), checked and put through the index's map once, for many searches.
+
+        mapped: whether they went through it before, as those of a map that you keep yourself.
+        """
+        return Queries.of(queries, self._snapshot, mapped=mapped)
 
     def get(self, ids: npt.ArrayLike) -> Records:
         """Rows by their ids, in that order. InputError naming the first id that is not there."""
@@ -157,13 +166,14 @@ class Index:
         if batch is not None:
             return self._group.submit(changes.Change(batch, batch.ids, replaces))
         with self.writing():
-            return changes.large(self._snapshot, source, replaces=replaces, mapped=mapped, progress=progress)
+            return changes.large(self._newest(), source, replaces=replaces, mapped=mapped, progress=progress)
 
     def _source(self, rows: Any, ids: Any, payload: Any) -> tuple[Rows, bool]:
         """Rows, and whether they went through the index's map already."""
         if isinstance(rows, np.ndarray):
-            given = rows[None] if rows.ndim == 1 else rows
-            return Rows.of(given, self._snapshot.raw_card(), ids, payload), False
+            if rows.ndim == 1:
+                rows, ids = rows[None], None if ids is None else np.atleast_1d(ids)
+            return Rows.of(rows, self._snapshot.raw_card(), ids, payload), False
         if ids is not None or payload is not None:
             raise InputError("ids and payload are given with an array; a table or Rows have their own")
         source = Rows.table(rows) if isinstance(rows, Table) else rows
@@ -174,24 +184,23 @@ class Index:
         return self._group.submit(changes.Change(ids=changes.ids_of(ids)))
 
     def compact(self, progress: Progress = silent) -> bool:
-        """Write blocks anew that have deleted rows or are small, and the graphs; whether there was anything to do.
+        """Write blocks anew that have deleted rows or are small, then the graphs; whether there was anything to do.
 
         Deleted rows are off the disk afterwards, as soon as no reader holds an older state.
         """
         with self.writing():
-            engines = [(graph.dim, HNSW(graph.m, graph.ef_construction)) for graph in self._snapshot.contents.graphs]
-            changed = changes.compact(self._snapshot, progress)
-            if changed:
+            changed = changes.compact(self._newest(), progress)
+            self._renew()
+            behind = unfinished(self._snapshot)
+            for dim, engine in behind:
+                add_graph(self._newest(), dim, engine, progress)
                 self._renew()
-                for dim, engine in engines:
-                    add_graph(self._snapshot, dim, engine, progress)
-                    self._renew()
-        return changed
+        return changed or bool(behind)
 
     def add_graph(self, dim: int, engine: HNSW = GRAPH, progress: Progress = silent) -> None:
         """Build an HNSW graph over the prefix of `dim` dims, of all rows that there are now."""
         with self.writing():
-            add_graph(self._snapshot, dim, engine, progress)
+            add_graph(self._newest(), dim, engine, progress)
 
     def verify(self) -> list[str]:
         """Compare every file with its checksum; a line for each that is damaged or missing."""
@@ -215,24 +224,28 @@ class Index:
 
     @contextmanager
     def _writer(self) -> Iterator[None]:
-        folder = self._snapshot.folder
+        folder, before = self._snapshot.folder, self._snapshot.folder.number
         with folder.lock():
             self._renew()
             try:
                 yield
             finally:
                 self._renew()
+        del folder  # which held the files of the state before
+        if self._snapshot.folder.number != before:
+            with suppress(StorageError):  # another writer came meanwhile: it will do this
+                self._snapshot.folder.sweep(OWNED)
 
     def _renew(self) -> None:
-        """See the newest state; files that only the one before needed go, if nobody else reads it."""
+        """See the newest state."""
         if not self._snapshot.folder.current():
             self.refresh()
-            self._snapshot.folder.sweep(OWNED)
 
     def _apply(self, together: list[changes.Change]) -> None:
         with self._writer():
             changes.apply(together, self._newest)
 
     def _newest(self) -> Snapshot:
+        """The newest state, to commit to: what is committed to moves on, and searches keep theirs."""
         self._renew()
         return Snapshot(self._snapshot.folder.refreshed())

@@ -29,7 +29,6 @@ _summing = numba.njit(nogil=True, cache=True, fastmath=SUMS)
 _inlined = numba.njit(inline="always")
 
 
-@intrinsic
 def _half(typing: Any, bits: Any) -> Any:
     """The float32 value of 16 bits of a float16."""
 
@@ -38,6 +37,9 @@ def _half(typing: Any, bits: Any) -> Any:
         return builder.fpext(half, llvmlite.ir.FloatType())
 
     return numba.float32(numba.uint16), generate
+
+
+half: Any = intrinsic(_half)
 
 
 # ------------------------------------------------------------------------------- products of all rows of a block
@@ -61,7 +63,7 @@ def scan_float16(codes: Any, scales: Any, query: Any, start: int, stop: int, raw
     for i in range(start, stop):
         total = np.float32(0)
         for j in range(width):
-            total += _half(codes[i, j]) * query[j]  # type: ignore[call-arg]
+            total += half(codes[i, j]) * query[j]
         raw[i] += total
 
 
@@ -131,7 +133,7 @@ def extend_float16(codes: Any, scales: Any, queries: Any, positions: Any, first:
             if 0 <= i < rows:
                 total = np.float32(0)
                 for j in range(width):
-                    total += _half(codes[i, j]) * query[j]  # type: ignore[call-arg]
+                    total += half(codes[i, j]) * query[j]
                 raw[q, c] += total
 
 
@@ -176,7 +178,7 @@ EXTEND = {"float32": extend_float32, "float16": extend_float16, "int8": extend_i
 
 
 @_inlined
-def _score(metric: int, raw: Any, norm: Any) -> Any:
+def score(metric: int, raw: Any, norm: Any) -> Any:
     zero = np.float32(0)  # added so that −0 becomes 0, which its bits would put below
     if metric == COSINE:
         return raw / norm + zero if norm > 0 else zero
@@ -199,7 +201,7 @@ def scored(metric: int, raw: Any, norms: Any, positions: Any, first: int, scores
         for c in range(positions.shape[1]):
             i = positions[q, c] - first
             if 0 <= i < norms.size:
-                scores[q, c] = _score(metric, raw[q, c], norms[i])
+                scores[q, c] = score(metric, raw[q, c], norms[i])
 
 
 @_compiled
@@ -234,29 +236,10 @@ def offer(metric: int, raw: Any, norms: Any, allowed: Any, first: int, keys: Any
 
 
 @_compiled
-def offer_some(metric: int, raw: Any, norms: Any, rows: Any, first: int, keys: Any, raws: Any, filled: Any) -> None:
-    """The same for the products raw (1, m) of one query with some rows (m,) of the block."""
-    keep, count = keys.shape[1] // 2, filled[0]
-    worst = keys[0, keep - 1] if count >= keep else np.uint64(0)
-    score = np.empty(1, np.float32)
-    bits = score.view(np.uint32)
-    for c in range(rows.size):
-        score[0] = _score(metric, raw[0, c], norms[rows[c]])
-        key = _key(bits[0], first + rows[c])
-        if key > worst:
-            keys[0, count], raws[0, count] = key, raw[0, c]
-            count += 1
-            if count == 2 * keep or (count == keep and worst == 0):
-                _tidy(keys[0, :count], raws[0, :count], keep)
-                count, worst = keep, keys[0, keep - 1]
-    filled[0] = count
-
-
-@_compiled
 def _any_above(metric: int, raw: Any, norms: Any, scores: Any, bits: Any, floor: Any) -> bool:
     """Write the block's scores; whether any of them, as sortable bits, reaches `floor`."""
     for j in range(raw.size):
-        scores[j] = _score(metric, raw[j], norms[j])
+        scores[j] = score(metric, raw[j], norms[j])
     above = np.uint32(0)
     for j in range(raw.size):
         sign = np.uint32(np.int32(bits[j]) >> 31)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 BATCH = 4096  # rows that are looked at together
+LARGEST_ID = 2**63 - 1
 
 
 class Batch(NamedTuple):
@@ -113,8 +114,15 @@ def checked(batch: Batch, card: Card, first: int, next_id: int) -> tuple[Floats,
         raise InputError(f"vectors must be a float matrix (n, width), got {vectors.dtype} of shape {vectors.shape}")
     card.check_vectors(vectors)
     check_lengths(vectors, cosine=card.metric == "cosine", first=first)
-    ids = np.arange(next_id, next_id + len(vectors)) if batch.ids is None else np.asarray(batch.ids)
+    ids = numbered(next_id, len(vectors)) if batch.ids is None else np.asarray(batch.ids)
     return vectors.astype(np.float32, copy=False), check_ids(ids, len(vectors))
+
+
+def numbered(first: int, n: int) -> npt.NDArray[np.int64]:
+    """Ids for n rows that came without; InputError where no integers are left."""
+    if first + n - 1 > LARGEST_ID:
+        raise InputError(f"ids cannot be numbered on from {first}: they are at most {LARGEST_ID}; give ids")
+    return first + np.arange(n)
 
 
 def check_ids(ids: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:
@@ -123,6 +131,6 @@ def check_ids(ids: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:
         ids = ids.astype(np.int64)
     if ids.shape != (n,) or ids.dtype.kind not in "iuU":
         raise InputError(f"ids must be {n} integers or strings, got {ids.dtype} of shape {ids.shape}")
-    if ids.dtype.kind == "u" and ids.size and ids.max() > np.iinfo(np.int64).max:
-        raise InputError(f"ids must be at most {np.iinfo(np.int64).max}, got {ids.max()}; give strings or smaller ones")
+    if ids.dtype.kind == "u" and ids.size and ids.max() > LARGEST_ID:
+        raise InputError(f"ids must be at most {LARGEST_ID}, got {ids.max()}; give strings or smaller ones")
     return ids if ids.dtype.kind == "U" else ids.astype(np.int64)

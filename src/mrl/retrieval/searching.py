@@ -44,7 +44,9 @@ def search(snapshot: Snapshot, asked: Any, k: int, plan: Plan | None, where: Any
 
 
 def asking(snapshot: Snapshot, asked: Any) -> Queries:
-    """Queries from a table, a matrix (q, width) or a vector (width,)."""
+    """Queries from a table, a matrix (q, width) or a vector (width,), or prepared ones as they are."""
+    if isinstance(asked, Queries):
+        return asked
     if isinstance(asked, Table):
         mapped = check_card(snapshot, asked.card, str(asked.path))
         return Queries.of(asked.vectors, snapshot, mapped=mapped)
@@ -117,8 +119,7 @@ def _results(
 ) -> Results:
     """Ids for positions, equal scores in order of ids, and room for k."""
     ids = snapshot.ids_at(positions)
-    if plan != "exact":
-        positions, scores, ids = _by_id(positions, scores, ids)
+    positions, scores, ids = _by_id(positions, scores, ids)  # the query's own factor may make scores equal
     missing = k - positions.shape[1]
     if missing > 0:
         pad = ((0, 0), (0, missing))

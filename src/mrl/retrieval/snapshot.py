@@ -106,7 +106,7 @@ class Snapshot:
             return
         mine = "strings" if self.strings else "integers"
         if self.strings != (ids.dtype.kind == "U"):
-            raise InputError(f"the ids of {self.folder.path} are {mine}, got {ids[0]!r}; give ids of one kind")
+            raise InputError(f"the ids of {self.folder.path} are {mine}, got {ids[0].item()!r}; give ids of one kind")
 
     @property
     def strings(self) -> bool:
@@ -136,7 +136,7 @@ class Snapshot:
             parts.append(block.payload.take(pyarrow.array(rows)))  # type: ignore[union-attr]
             order.append(at)
         if not parts:
-            return None
+            return self.blocks[0].schema.empty_table() if self.blocks else None
         together = pyarrow.concat_tables(parts)
         return together.take(pyarrow.array(np.argsort(np.concatenate(order), kind="stable")))
 
@@ -151,6 +151,9 @@ class Snapshot:
         return found
 
     def _gathered(self, positions: Positions, take: Any, blank: Any) -> npt.NDArray[Any]:
+        if len(self.blocks) == 1 and positions.size and positions.min() >= 0:
+            found: npt.NDArray[Any] = take(self.blocks[0], positions)
+            return found
         flat = positions.ravel()
         parts = [(at, take(block, rows)) for block, at, rows in self.split(flat)]
         dtype = np.result_type(*(part.dtype for _, part in parts)) if parts else np.asarray([blank]).dtype

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from mrl.card import Card
 from mrl.disk import Content, Folder
 from mrl.errors import InputError
-from mrl.retrieval.blocks import About, Positions, file_name
+from mrl.retrieval.blocks import About, Positions, deleted_name
 from mrl.retrieval.encodings import Floats
 from mrl.retrieval.graphs import GraphAbout
 from mrl.retrieval.layout import Layout
@@ -131,6 +132,7 @@ class Coming:
         self._growing = Growing(base.folder, base.layout, base.contents.next)
         self._doomed: dict[int, list[Positions]] = {}
         self._columns, self._strings = self.contents.columns, self.contents.strings
+        self._schema: pyarrow.Schema | None = None
         self.next_id = base.next_id
 
     def add(self, vectors: Floats, ids: npt.NDArray[Any], payload: pyarrow.Table | None) -> None:
@@ -138,9 +140,21 @@ class Coming:
         if len(ids):
             self._strings = ids.dtype.kind == "U"
             self._columns = None if payload is None else tuple(payload.column_names)
+            self._schema = None if payload is None else payload.schema
             if not self._strings:
                 self.next_id = max(self.next_id, int(ids.max()) + 1)
         self._growing.add(vectors, ids, payload)
+
+    def matched(self, payload: pyarrow.Table | None) -> pyarrow.Table | None:
+        """The payload with the columns and types of the rows before; InputError if it has others, or is missing."""
+        if not self.base.blocks and not self._growing.rows:
+            if payload is not None and "id" in payload.column_names:
+                raise InputError("a payload column is called id, which means the rows' own ids; rename it")
+            return payload
+        schema = self._schema
+        if self.base.blocks and self.contents.columns is not None:
+            schema = self.base.blocks[0].schema
+        return fitted(payload, schema, self.base.folder.path)
 
     def doom(self, positions: Positions) -> None:
         """Delete living rows of the base."""
@@ -173,7 +187,7 @@ class Coming:
             about = block.about
             if about.number in self._doomed:
                 rows = np.union1d(block.deleted, np.concatenate(self._doomed[about.number]))
-                name = file_name(about.number, f"deleted-{self.base.folder.number + 1:08d}")
+                name = deleted_name(about, self.base.folder.number + 1)
                 about = replace(about, deleted=name, dead=len(rows))
                 new[name] = saved(rows)
             abouts.append(about)
@@ -203,23 +217,17 @@ def living(
             said(len(rows))
 
 
-def matched(payload: pyarrow.Table | None, snapshot: Snapshot) -> pyarrow.Table | None:
-    """The payload with the index's columns and types; InputError if it has others, or is missing."""
-    mine, theirs = snapshot.contents.columns, None if payload is None else tuple(payload.column_names)
-    if not snapshot.blocks:
-        return payload
+def fitted(payload: pyarrow.Table | None, schema: pyarrow.Schema | None, path: Path) -> pyarrow.Table | None:
+    """The payload with the columns and types that rows of `path` have; InputError if it has others, or is missing."""
+    mine, theirs = None if schema is None else schema.names, None if payload is None else payload.column_names
     if (mine is None) != (theirs is None) or set(mine or ()) != set(theirs or ()):
-        have = ", ".join(mine) if mine is not None else "none"
-        raise InputError(
-            f"the payload columns of {snapshot.folder.path} are {have}, the new rows have "
-            f"{', '.join(theirs) if theirs is not None else 'none'}; give the same columns"
-        )
-    if payload is None:
+        have, new = (", ".join(names) if names is not None else "none" for names in (mine, theirs))
+        raise InputError(f"the payload columns of {path} are {have}, the new rows have {new}; give the same columns")
+    if payload is None or schema is None:
         return None
     import pyarrow
 
-    schema = snapshot.blocks[0].schema
     try:
         return payload.select(schema.names).cast(schema)
     except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
-        raise InputError(f"payload cannot be stored with the types of {snapshot.folder.path}: {error}") from None
+        raise InputError(f"payload cannot be stored with the types of {path}: {error}") from None

@@ -12,7 +12,7 @@ from mrl.disk import Content, Draft, Folder
 from mrl.errors import InputError
 from mrl.nesting import Nesting
 from mrl.retrieval.blocks import About, file_name, payload_name
-from mrl.retrieval.encodings import CHUNK, Coded, Floats, encode
+from mrl.retrieval.encodings import CHUNK, Coded, Floats, check_halves, encode
 from mrl.retrieval.layout import Layout
 from mrl.segments import LARGEST, prefix_norms
 from mrl.vectors.keys import digests
@@ -34,7 +34,6 @@ class BlockWriter:
         self._columns: dict[str, Column] = {}
         self._waiting: list[Floats] = []
         self._norms: list[Floats] = []
-        self._tails: list[Floats] = []
         self._ids: list[npt.NDArray[Any]] = []
         self._payload: list[pyarrow.Table] = []
         self.rows = 0
@@ -54,7 +53,7 @@ class BlockWriter:
             self._waiting = [rows[whole:].copy()]
 
     def _encode(self, rows: Floats) -> None:
-        """Write one chunk: each segment in each of its encodings, and the lengths of what the reference stands for."""
+        """Write one chunk: each segment in each of its encodings, and the lengths of what they stand for."""
         record = np.empty_like(rows)
         for level, (start, stop) in enumerate(self._layout.cuts.segments):
             names = self._layout.encodings(level)
@@ -62,9 +61,7 @@ class BlockWriter:
             record[:, start:stop] = coded[0].decoded(slice(None))
             for name, codes in zip(names, coded, strict=True):
                 self._append(f"{self._layout.segment(level)}.{name}", codes)
-        norms, tails = lengths(record, self._layout)
-        self._norms.append(norms)
-        self._tails.append(tails)
+        self._norms.append(prefix_norms(record, self._layout.cuts).T.astype(np.float32))
 
     def _append(self, name: str, coded: Coded) -> None:
         if name not in self._columns:
@@ -95,7 +92,6 @@ class BlockWriter:
         places = np.argsort(keys, kind="stable").astype(np.int32)
         return {
             "norms": np.concatenate(self._norms, axis=1),
-            "tails": np.concatenate(self._tails, axis=1),
             "ids": ids,
             "keys": keys[places],
             "places": places,
@@ -136,16 +132,11 @@ class Column:
         np.lib.format.write_array_header_1_0(self._draft, header)
 
 
-def lengths(rows: Floats, layout: Layout) -> tuple[Floats, Floats]:
-    """(cuts, n) lengths of the prefixes, and (cuts, n) upper bounds of the lengths behind each cut."""
-    parts = [rows[:, start:stop].astype(np.float64) for start, stop in layout.cuts.segments]
-    squares = np.stack([np.einsum("nd,nd->n", part, part) for part in parts])
-    norms = np.sqrt(np.cumsum(squares, axis=0)).astype(np.float32)
-    behind = np.zeros_like(squares)
-    behind[:-1] = np.cumsum(squares[:0:-1], axis=0)[::-1]
-    tails = np.nextafter(np.sqrt(behind).astype(np.float32), np.float32(np.inf))
-    tails[behind == 0] = 0
-    return norms, tails
+def check_storable(vectors: Floats, layout: Layout) -> None:
+    """InputError for rows (n, width), mapped already, that the encodings of the layout cannot hold."""
+    for level, (start, stop) in enumerate(layout.cuts.segments):
+        if "float16" in layout.encodings(level):
+            check_halves(vectors[:, start:stop])
 
 
 def check_lengths(vectors: npt.NDArray[Any], *, cosine: bool, what: str = "row", first: int = 0) -> None:

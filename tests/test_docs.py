@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from mrl.cli import app
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
-VERBS = ("demo", "train", "embed", "evaluate", "report")
+VERBS = ("demo", "train", "embed", "evaluate", "report", "search")
 
 
 def blocks(language: str) -> list[str]:
@@ -34,9 +34,19 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_python_blocks(here, capsys):
+def commands(like: str) -> list[list[str]]:
+    """The words of each command, in the blocks that have one like this."""
+    lines = "".join(block for block in blocks("console") if like in block).splitlines()
+    return [shlex.split(line)[1:] for line in lines]
+
+
+def test_the_blocks_about_what_the_demo_left(here, capsys):
     run("demo", "--epochs", "1", "--dims", "8,64")
     assert (here / "mrl-demo" / "report" / "report.html").is_file()
+    for words in commands("mrl index"):
+        run(*words)
+    assert (here / "smaller" / "manifest.json").is_file()
+    assert len((here / "found.jsonl").read_text().splitlines()) == 359
     names: dict[str, object] = {}
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
@@ -50,9 +60,7 @@ def test_the_commands_for_ones_own_images(here):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(draws.integers(0, 255, (16, 16, 3), np.uint8)).save(path)
     shards(here)
-    commands = "".join(block for block in blocks("console") if "mrl train" in block)
-    for line in commands.splitlines():
-        words = shlex.split(line)[1:]
+    for words in commands("mrl train"):
         run(
             *words,
             *(["--epochs", "1"] if words[0] == "train" and "--resume" not in words else []),

@@ -9,9 +9,18 @@ import typer
 from mrl.cli.demo import demo
 from mrl.cli.embed import embed
 from mrl.cli.evaluate import evaluate
+from mrl.cli.index import index
 from mrl.cli.report import report
+from mrl.cli.search import search
 from mrl.cli.train import train
 from mrl.errors import MrlError
+
+EXTRAS = {  # which one brings a package
+    **dict.fromkeys(("torch", "PIL"), "train"),
+    **dict.fromkeys(("numba", "llvmlite", "pyarrow", "faiss", "threadpoolctl"), "search"),
+    "sklearn": "demo",
+    "scipy": "evaluate",
+}
 
 app = typer.Typer(
     help="Nested embeddings: train them, measure every prefix, deploy them. Begin with `mrl demo`.",
@@ -19,8 +28,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (demo, train, embed, evaluate, report):
+for verb in (demo, train, embed, evaluate, report, search):
     app.command()(verb)
+app.add_typer(index, name="index")
 
 
 def main() -> None:
@@ -36,7 +46,7 @@ def main() -> None:
         typer.echo(f"mrl: cannot use {error.filename}: {error.strerror}; give another path", err=True)
         sys.exit(2)
     except ModuleNotFoundError as missing:
-        extra = {"torch": "train", "PIL": "train", "sklearn": "demo", "scipy": "evaluate"}.get(missing.name or "")
+        extra = EXTRAS.get((missing.name or "").split(".")[0])
         if extra is None:
             raise
         typer.echo(f"mrl: this needs {missing.name}, which is not installed: pip install 'mrl[{extra}]'", err=True)

@@ -155,8 +155,10 @@ class Block:
         """(rows,): which living rows a condition on the payload accepts. ids: whether it asks for the ids, too."""
         import pyarrow
 
-        columns = self.payload if self.payload is not None else pyarrow.table({})
-        if ids or not columns.num_columns:
+        columns = self.payload
+        if columns is None or not columns.num_columns:
+            columns = pyarrow.table({"id": self.ids})
+        elif ids:
             columns = columns.append_column("id", pyarrow.array(self.ids))
         mask = np.asarray(wanted(columns), np.bool_)
         return mask & self.alive if self.about.dead else mask

@@ -20,6 +20,7 @@ from numba.extending import intrinsic
 from mrl.retrieval.kernels import COSINE, DOT, SUMS, half, offer, score
 
 NORM_ERROR = 2.0**-21  # of |x|², from a length that was rounded to float32 and squared
+LOST = 2.0**-70  # more than any product, sum or length loses that is below what float32 holds at full precision
 AHEAD = 12  # rows whose first bytes are asked for before they are read
 LINES = 8  # of 64 bytes each: more of a row the processor fetches by itself
 POOL = 128  # rows that look best at the first cut; of those the ones that look best at the second are finished
@@ -116,7 +117,7 @@ def _read(address: int, halved: bool, count: int, query: Any, rows: Any, raw: An
 def _gap(metric: int, raw: Any, norm: Any, slack: float, floor: float) -> float:
     """What the rest of a row must still add to its product for it to score `floor`."""
     length = np.float64(norm)
-    so_far = np.float64(raw) + slack * length
+    so_far = np.float64(raw) + slack * length + LOST
     if metric == COSINE:
         return floor * length - so_far
     if metric == DOT:
@@ -160,17 +161,17 @@ def _drop(
 
 
 @_compiled
-def lower(metric: int, raw: Any, norm: Any, slack: float, scores: Any) -> None:
-    """scores (m,): lower bounds of rows that were read to the full width."""
+def bound(side: int, metric: int, raw: Any, norm: Any, slack: float, scores: Any) -> None:
+    """scores (m,): lower (side −1) or upper (side 1) bounds of rows that were read to the full width."""
     for c in range(raw.size):
         length = np.float64(norm[c])
-        least = np.float64(raw[c]) - slack * length
+        most = np.float64(raw[c]) + side * (slack * length + LOST)
         if metric == COSINE:
-            scores[c] = least / length if length > 0 else 0.0
+            scores[c] = most / length if length > 0 else 0.0
         elif metric == DOT:
-            scores[c] = least
+            scores[c] = most
         else:
-            scores[c] = 2 * least - length * length * (1 + NORM_ERROR)
+            scores[c] = 2 * most - length * length * (1 - side * NORM_ERROR)
 
 
 @_compiled
@@ -200,7 +201,7 @@ def _raised(
             rows, some = _best(metric, rows, some, whole, 2 * k + 8)
         _read(at[level], halved[level], rows.size, query[ends[level] : ends[level + 1]], rows, some, unused)
     scores = np.empty(rows.size)
-    lower(metric, some, whole[rows], slack, scores)
+    bound(-1, metric, some, whole[rows], slack, scores)
     best[:] = np.sort(np.concatenate((best, scores)))[-k:]
 
 
@@ -258,8 +259,8 @@ def search(
 def near(metric: int, raw: Any, norm: Any, slack: float, k: int) -> Any:
     """Which of rows that were read to the full width may be among the k nearest, for all that rounding allows."""
     least, most = np.empty(raw.size), np.empty(raw.size)
-    lower(metric, raw, norm, slack, least)
-    lower(metric, raw, norm, -slack, most)
+    bound(-1, metric, raw, norm, slack, least)
+    bound(1, metric, raw, norm, slack, most)
     if raw.size <= k:
         return np.arange(raw.size)
     return np.flatnonzero(most >= np.partition(least, raw.size - k)[raw.size - k])

@@ -43,18 +43,18 @@ class Change:
 
 
 Turn = AbstractContextManager[bool]
+Commit = Callable[[list[Change]], None]  # not kept: an index that only a cycle holds would pin its state
 
 
 @dataclass(eq=False)
 class Group:
     """Changes that wait for the next commit."""
 
-    commit: Callable[[list[Change]], None]
     _waiting: list[Change] = field(default_factory=list)
     _queue: threading.Lock = field(default_factory=threading.Lock)
     _turn: Turn = field(default_factory=threading.RLock)  # taken again by changes inside `writing`
 
-    def submit(self, change: Change) -> int:
+    def submit(self, change: Change, commit: Commit) -> int:
         """Returns once the change is committed, by this thread or by another; raises what it was refused with."""
         with self._queue:
             self._waiting.append(change)
@@ -62,24 +62,25 @@ class Group:
             if not change.done:
                 with self._queue:
                     together, self._waiting = self._waiting, []
-                self._run(together)
+                _run(together, commit)
         if change.error is not None:
             raise change.error
         return change.count
 
-    def _run(self, together: list[Change]) -> None:
-        try:
-            self.commit(together)
-        except BaseException as error:
-            for change in together:
-                if not change.done:
-                    change.error = error
-        for change in together:
-            change.done = True
-
     def alone(self) -> Turn:
         """Held while something larger is committed."""
         return self._turn
+
+
+def _run(together: list[Change], commit: Commit) -> None:
+    try:
+        commit(together)
+    except BaseException as error:
+        for change in together:
+            if not change.done:
+                change.error = error
+    for change in together:
+        change.done = True
 
 
 def apply(changes: Sequence[Change], newest: Callable[[], Snapshot]) -> None:

@@ -6,8 +6,14 @@ FAISS reads a graph only once its bytes were compared with their checksum, and t
 Filters. The graph is walked as if all rows were allowed and those that are not are left out afterwards, with `ef`
 widened by 1 / share of the allowed rows. So the rows found are the allowed ones among the nearest `ef` of all: where
 there are enough of them they are as good as without a filter, however the filter and the query hang together, and
-where there are not (the allowed rows are far from the query) the caller scans. A walk in which only allowed rows count
-is wrong there: it stops among rows that are not allowed, content with the few it met.
+where there are not (the allowed rows are far from the query) the caller scans. FAISS's own selector stops among rows
+that are not allowed, content with the few that it met. Recall of 5 in 30,000 clustered rows at the same widened `ef`
+(64 without a filter: 0.99):
+
+    allowed                      selector    here, by the graph    scanned for
+    0.9, 0.5, 0.25 at random         0.99                  0.99            0 %
+    half of the clusters             0.78                  0.99           45 %
+    one half-space                   0.84                  0.99           35 %
 """
 
 from __future__ import annotations

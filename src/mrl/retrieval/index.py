@@ -54,7 +54,7 @@ class Index:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
-        self._group = changes.Group(self._apply)
+        self._group = changes.Group()
         self._locked = 0
 
     @classmethod
@@ -164,7 +164,7 @@ class Index:
         source, mapped = self._source(rows, ids, payload)
         batch = changes.small(source, mapped=mapped)
         if batch is not None:
-            return self._group.submit(changes.Change(batch, batch.ids, replaces))
+            return self._group.submit(changes.Change(batch, batch.ids, replaces), self._apply)
         with self.writing():
             return changes.large(self._newest(), source, replaces=replaces, mapped=mapped, progress=progress)
 
@@ -181,7 +181,7 @@ class Index:
 
     def delete(self, ids: npt.ArrayLike) -> int:
         """Delete rows by id; how many of them were there. Their bytes leave the disk at `compact`."""
-        return self._group.submit(changes.Change(ids=changes.ids_of(ids)))
+        return self._group.submit(changes.Change(ids=changes.ids_of(ids)), self._apply)
 
     def compact(self, progress: Progress = silent) -> bool:
         """Write blocks anew that have deleted rows or are small, then the graphs; whether there was anything to do.

@@ -59,10 +59,11 @@ class Layout:
     def level(self, dim: int) -> int:
         """The level whose cut is `dim`; NestingError names `relayout` where there is none."""
         if dim not in self.cuts.dims:
-            raise NestingError(
-                f"this index is cut at {self.cuts}, not at {dim}; search at one of these dims, "
-                f"or make a copy that has the cut: mrl index relayout --cuts {self._with(dim)}"
-            )
+            text = f"this index is cut at {self.cuts}, not at {dim}; search at one of these dims"
+            if dim < self.cuts.width:
+                cuts = ",".join(map(str, sorted((*self.cuts.dims, dim))))
+                text += f", or make a copy that has the cut: mrl index relayout --cuts {cuts}"
+            raise NestingError(text)
         return self.cuts.dims.index(dim)
 
     def reading(self, dim: int, encoding: str) -> tuple[str, ...]:
@@ -89,9 +90,6 @@ class Layout:
         """Bytes of all segments in all encodings, per row; norms, ids and payload come on top."""
         widths = [stop - start for start, stop in self.cuts.segments]
         return sum(bytes_per_row(name, width) for level, width in enumerate(widths) for name in self.encodings(level))
-
-    def _with(self, dim: int) -> str:
-        return ",".join(map(str, sorted({*self.cuts.dims, dim} - {d for d in [dim] if d > self.cuts.width})))
 
     def to_json(self) -> dict[str, Any]:
         return {"cuts": str(self.cuts), "reference": list(self.reference), "beside": [list(b) for b in self.beside]}

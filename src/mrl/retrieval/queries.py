@@ -42,7 +42,7 @@ class Queries:
         check_lengths(vectors, cosine=snapshot.card.metric == "cosine", what="query")
         turn = snapshot.map
         if turn is None or mapped or not len(vectors):
-            wide = vectors.astype(np.float64)
+            wide = vectors.astype(np.float64, order="C")  # compiled loops are compiled for one order
         elif len(vectors) <= FEW:  # each by itself: a batch is padded to a tile
             wide = np.stack([turn.apply64(vector) for vector in vectors])
         else:

@@ -40,7 +40,7 @@ def search(snapshot: Snapshot, asked: Any, k: int, plan: Plan | None, where: Any
         found = _exact(snapshot, queries, int(k), masks)
     else:
         found = _planned(snapshot, queries, int(k), plan, masks)
-    return found.single() if isinstance(asked, np.ndarray) and asked.ndim == 1 else found
+    return found.single() if not isinstance(asked, Table | Queries) and np.ndim(asked) == 1 else found
 
 
 def asking(snapshot: Snapshot, asked: Any) -> Queries:

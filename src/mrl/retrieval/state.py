@@ -212,9 +212,17 @@ def living(
             rows = np.arange(start, min(start + batch, block.rows))
             if block.about.dead:
                 rows = rows[block.alive[rows]]
-            payload = block.payload.take(pyarrow.array(rows)) if block.payload is not None else None
+            payload = None if block.payload is None else _own(block.payload.take(pyarrow.array(rows)))
             yield block.decoded(rows), block.ids[rows], payload
             said(len(rows))
+
+
+def _own(taken: pyarrow.Table) -> pyarrow.Table:
+    """The rows with dictionaries of their own: those that they came with have the values of deleted rows, too."""
+    import pyarrow
+
+    plain = [f.with_type(f.type.value_type) if pyarrow.types.is_dictionary(f.type) else f for f in taken.schema]
+    return taken.cast(pyarrow.schema(plain)).cast(taken.schema)
 
 
 def fitted(payload: pyarrow.Table | None, schema: pyarrow.Schema | None, path: Path) -> pyarrow.Table | None:

@@ -163,6 +163,6 @@ def saved(array: npt.NDArray[Any]) -> Content:
 def _save_payload(tables: list[pyarrow.Table], file: Any) -> None:
     import pyarrow
 
-    with pyarrow.ipc.new_file(pyarrow.PythonFile(file, "w"), tables[0].schema) as writer:
-        for table in tables:
-            writer.write_table(table)
+    table = pyarrow.concat_tables(tables).unify_dictionaries()  # of which a file has but one for each column
+    with pyarrow.ipc.new_file(pyarrow.PythonFile(file, "w"), table.schema) as writer:
+        writer.write_table(table)

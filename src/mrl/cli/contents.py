@@ -1,0 +1,109 @@
+"""What `mrl index info` says of an index."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mrl.retrieval.snapshot import Snapshot
+
+_SEGMENT = re.compile(r"\d+\.(\d+-\d+)\.(\w+)(\.scales)?\.npy")
+
+
+def contents(snapshot: Snapshot) -> dict[str, Any]:
+    """Everything that an index says of itself, ready for JSON; sizes in bytes."""
+    folder, about, card = snapshot.folder, snapshot.contents, snapshot.card
+    sizes = _sizes(snapshot)
+    return {
+        "path": str(folder.path),
+        "rows": snapshot.rows,
+        "deleted": snapshot.positions - snapshot.rows,
+        "ids": {None: None, True: "strings", False: "integers"}[about.strings],
+        "model": card.model,
+        "width": card.width,
+        "trained": list(card.nesting.dims),
+        "metric": card.metric,
+        "map": card.maps[-1] if about.map else None,
+        "cuts": list(snapshot.layout.cuts.dims),
+        "segments": list(_segments(snapshot, sizes)),
+        "graphs": list(_graphs(snapshot)),
+        "payload": _columns(snapshot),
+        "blocks": len(about.blocks),
+        "commit": folder.number,
+        "bytes": sum(entry.bytes for entry in folder.entries.values()),
+        "disk_bytes": sum(file.stat().st_size for file in folder.path.iterdir() if file.is_file()),
+    }
+
+
+def _sizes(snapshot: Snapshot) -> Counter[tuple[str, str]]:
+    """Bytes of each segment in each encoding, scales included."""
+    sizes: Counter[tuple[str, str]] = Counter()
+    for name, entry in snapshot.folder.entries.items():
+        if found := _SEGMENT.fullmatch(name):
+            sizes[found[1], found[2]] += entry.bytes
+    return sizes
+
+
+def _segments(snapshot: Snapshot, sizes: Counter[tuple[str, str]]) -> Iterator[dict[str, Any]]:
+    layout = snapshot.layout
+    for level in range(len(layout.cuts)):
+        name = layout.segment(level)
+        encodings = {encoding: sizes[name, encoding] for encoding in layout.encodings(level)}
+        yield {"dims": name, "reference": layout.reference[level], "bytes": encodings}
+
+
+def _graphs(snapshot: Snapshot) -> Iterator[dict[str, Any]]:
+    for graph in snapshot.contents.graphs:
+        yield {
+            "dim": graph.dim,
+            "m": graph.m,
+            "ef_construction": graph.ef_construction,
+            "rows": sum(block.rows for block in snapshot.blocks if block.about.number in graph.blocks),
+            "bytes": snapshot.folder.entries[graph.file].bytes if graph.blocks else 0,
+        }
+
+
+def _columns(snapshot: Snapshot) -> dict[str, str | None] | None:
+    """The payload's columns and their types; these are unknown while there are no rows."""
+    names = snapshot.contents.columns
+    if names is None:
+        return None
+    if not snapshot.blocks:
+        return dict.fromkeys(names)
+    return {field.name: str(field.type) for field in snapshot.blocks[0].schema}
+
+
+def lines(found: dict[str, Any]) -> Iterator[str]:
+    """The same for people."""
+    for name, value in _told(found):
+        yield f"{name:10} {value}"
+
+
+def _told(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What there is, and how much of it."""
+    yield "rows", f"{found['rows']:,}" + (f", {found['deleted']:,} deleted" if found["deleted"] else "")
+    yield "ids", found["ids"] or "none yet"
+    yield "vectors", f"{found['width']} dims of {found['model']}, {found['metric']}"
+    yield "trained", ", ".join(map(str, found["trained"]))
+    yield "map", found["map"] or "none"
+    yield "cuts", ", ".join(map(str, found["cuts"]))
+    for segment in found["segments"]:
+        sizes = (f"{name} {_size(size)}" for name, size in segment["bytes"].items())
+        yield f"  {segment['dims']}", ", ".join(sizes)
+    for graph in found["graphs"]:
+        how = f"m = {graph['m']}, ef_construction = {graph['ef_construction']}"
+        yield "graph", f"{graph['dim']} dims, {how}: {graph['rows']:,} rows, {_size(graph['bytes'])}"
+    if found["payload"] is not None:
+        columns = (f"{name} ({kind or 'no rows yet'})" for name, kind in found["payload"].items())
+        yield "payload", ", ".join(columns)
+    yield "blocks", str(found["blocks"])
+    yield "size", f"{_size(found['bytes'])}; the folder {_size(found['disk_bytes'])}"
+
+
+def _size(count: int) -> str:
+    """Bytes for people: 999 B, 1.5 kB, 20.0 MB."""
+    power = min((len(str(count)) - 1) // 3, 4)
+    return f"{count / 1000**power:.1f} {('B', 'kB', 'MB', 'GB', 'TB')[power]}" if power else f"{count} B"

@@ -1,0 +1,81 @@
+"""What the makers of an index choose: its cuts and encodings, and a graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mrl.errors import InputError
+from mrl.nesting import Nesting
+from mrl.options import option
+
+if TYPE_CHECKING:
+    from mrl.retrieval import HNSW, Layout
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Where an index is cut, and how its segments are written."""
+
+    cuts: str | None = option(
+        None,
+        "Dims that can be searched, as 32,64,1024; the last is the width. Without them: the trained dims from 32 on, "
+        "or the width's halves; a copy keeps those of its index.",
+    )
+    reference: str | None = option(
+        None,
+        "The encoding that counts as the vectors, float32, or float16 for half the bytes. Without it: float32; a copy "
+        "keeps that of its index.",
+    )
+    beside: list[str] | None = option(
+        None,
+        "A coarser copy of the first dims, beside the encoding that counts: int8=64, float16=64 or 1bit=1024; may be "
+        "given several times. Without it: none; a copy keeps those of its index, `none` leaves them out.",
+    )
+
+    def layout(self, standard: Layout) -> Layout:
+        """The layout that was asked for; what was not asked for is as in the standard."""
+        from mrl.retrieval import Layout
+
+        if self == Shape():
+            return standard
+        cuts = standard.cuts if self.cuts is None else Nesting.parse(self.cuts)
+        if self.reference is None and len(set(standard.reference)) > 1:
+            raise InputError(
+                f"segments are stored as {', '.join(standard.reference)}; say one for all with --reference"
+            )
+        beside = _kept(standard) if self.beside is None else _copies(self.beside)
+        return Layout.of(cuts, self.reference or standard.reference[0], beside)
+
+
+@dataclass(frozen=True)
+class Links:
+    """How a graph is built."""
+
+    graph: int | None = option(None, "Build an HNSW graph over the first so many dims.")
+    graph_m: int = option(32, "Links of a row on each layer of the graph.")
+    graph_ef: int = option(200, "Candidates while a row is linked; more makes a better graph, slower.")
+
+    @property
+    def engine(self) -> HNSW:
+        from mrl.retrieval import HNSW
+
+        return HNSW(self.graph_m, self.graph_ef)
+
+
+def _copies(texts: list[str]) -> dict[str, int]:
+    """What was given with --beside."""
+    return {} if texts == ["none"] else dict(map(_copy, texts))
+
+
+def _copy(text: str) -> tuple[str, int]:
+    """`int8=64` as (int8, 64)."""
+    name, _, dim = text.partition("=")
+    if not (dim.isascii() and dim.isdigit()):
+        raise InputError(f"cannot read a copy from {text!r}; write encoding=dim, as int8=64")
+    return name, int(dim)
+
+
+def _kept(layout: Layout) -> dict[str, int]:
+    """The coarser encodings of a layout, and up to which dim each is kept."""
+    return {name: dim for dim, names in zip(layout.cuts.dims, layout.beside, strict=True) for name in names}

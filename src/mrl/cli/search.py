@@ -1,0 +1,158 @@
+"""`mrl search`: the nearest rows of an index."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mrl.cli.answers import Answer, Asked, check_columns, counted, lines, write_answers
+from mrl.cli.progress import bar
+from mrl.cli.vectors import VECTORS
+from mrl.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mrl.retrieval import Index, Plan, Results
+    from mrl.retrieval.snapshot import Snapshot
+
+PLAN = (
+    "The stages, dim:keep each, as 32:200,1024:10, or a plan's .json file; @int8 reads a coarser copy, /hnsw uses a "
+    "graph. Without one the search is exact."
+)
+
+
+def search(
+    where: Annotated[Path, typer.Argument(metavar="INDEX", help="The index's folder.")],
+    queries: Annotated[Path, typer.Argument(help=f"{VECTORS}.")],
+    k: Annotated[int, typer.Option("-k", "--k", help="Rows found for each query.")] = 10,
+    plan: Annotated[str | None, typer.Option(help=PLAN)] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="The full-width result; so it is without --plan.")] = False,
+    condition: Annotated[
+        str | None, typer.Option("--where", help="Only rows whose payload fulfils this, as 'price < 20 and not sold'.")
+    ] = None,
+    columns: Annotated[str | None, typer.Option(help="Columns of the payload to print, as name,price.")] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say on stderr what the plan costs, and what each stage did.")
+    ] = False,
+    recall: Annotated[
+        bool, typer.Option("--recall", help="Search exactly, too; say on stderr which share of that the plan found.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Write here, .jsonl or .parquet, not to stdout.")] = None,
+) -> None:
+    """Print the nearest rows of each query as a JSON line: query, ids, scores (larger is nearer), columns.
+
+    Scores are cosines or dot products, or minus the squared distance for l2. Rows of a .parquet are query, rank
+    (from 1), id and score.
+    """
+    from mrl.retrieval import Index
+
+    _check_out(out)
+    stages = _plan(plan, exact=exact, recall=recall)
+    index = Index.open(where)
+    names = check_columns(index, columns)
+    asked = Asked(queries, index)
+    if explain:
+        typer.echo(cost(index.snapshot, stages, k), err=True)
+    run = Run(index, k, stages, condition, recall)
+    with bar(shown=out is not None or not sys.stdout.isatty()) as told:
+        answers = counted(run.answers(asked, names), lambda done: told("queries", done, len(asked)))
+        if out is not None:
+            write_answers(out, answers)
+        else:
+            for line in lines(answers):
+                typer.echo(line)
+    if out is not None:
+        typer.echo(out)
+    for line in run.said(explain=explain):
+        typer.echo(line, err=True)
+
+
+def _check_out(out: Path | None) -> None:
+    """Raise, before anything is searched, unless answers can be written there."""
+    from mrl.disk import absent
+
+    if out is not None and out.suffix not in (".jsonl", ".parquet"):
+        raise InputError(f"answers are written as .jsonl or .parquet, got {out.suffix or 'no ending'} in {out}")
+    if out is not None:
+        absent(out)
+
+
+def _plan(text: str | None, *, exact: bool, recall: bool) -> Plan | None:
+    """The plan, from its text or its file; InputError where one is given and not wanted, or the other way round."""
+    from mrl.retrieval import Plan
+
+    if text is None and recall:
+        raise InputError("--recall compares a plan with the exact search, and there is no --plan; give one")
+    if text is not None and exact:
+        raise InputError(f"--exact needs no --plan, got {text}; leave one of the two out")
+    if text is None:
+        return None
+    return Plan.load(text) if text.endswith(".json") else Plan.parse(text)
+
+
+def cost(snapshot: Snapshot, plan: Plan | None, k: int) -> str:
+    """What a plan costs one query by arithmetic, a line for each stage."""
+    from mrl.retrieval import funnel
+
+    if plan is None:
+        products = snapshot.rows * snapshot.card.width
+        return f"exact: at most {products / 1e6:,.3f} M multiply-adds for a query, fewer where the first dims decide"
+    plan = plan.at_k(k)
+    funnel.check(snapshot, plan)
+    head = f"{'one query, by arithmetic':24} {'candidates':>12} {'M mult-adds':>12} {'MB':>10}"
+    ends = dict(zip(snapshot.layout.cuts.dims, snapshot.layout.reference, strict=True))
+    costs = plan.cost(max(snapshot.rows, 1), ends)
+    rows = []
+    for stage, each in zip(plan.stages, costs, strict=True):
+        if each.candidates is None or each.macs is None or each.bytes is None:
+            rows.append(f"{stage!s:24} {'a graph, known only afterwards':>36}")
+        else:
+            rows.append(f"{stage!s:24} {each.candidates:12,} {each.macs / 1e6:12,.3f} {each.bytes / 1e6:10,.3f}")
+    return "\n".join([head, *rows])
+
+
+class Run:
+    """One search of many queries, batch by batch, and what is known of it at the end."""
+
+    def __init__(self, index: Index, k: int, plan: Plan | None, where: str | None, recall: bool) -> None:
+        self._index, self._k, self._plan, self._where, self._recall = index, k, plan, where, recall
+        self._last: Results | None = None
+        self._hits = self._wanted = 0
+
+    def answers(self, asked: Asked, columns: tuple[str, ...]) -> Iterator[Answer]:
+        """The answers, a batch of queries at a time."""
+        for names, queries in asked.batches():
+            found = self._index.search(queries, self._k, plan=self._plan, where=self._where)
+            self._note(found)
+            if self._recall:
+                self._compare(found, self._index.search(queries, self._k, where=self._where))
+            yield Answer.of(names, found, self._index, columns)
+
+    def _note(self, found: Results) -> None:
+        """Add up the work of the batches."""
+        before = self._last.work if self._last else ()
+        old = before or tuple(replace(work, candidates=0, bytes=0, seconds=0.0) for work in found.work)
+        pairs = zip(old, found.work, strict=True)
+        summed = tuple(
+            replace(b, candidates=a.candidates + b.candidates, bytes=a.bytes + b.bytes, seconds=a.seconds + b.seconds)
+            for a, b in pairs
+        )
+        self._last = replace(found, work=summed)
+
+    def _compare(self, found: Results, truth: Results) -> None:
+        for mine, wanted, count in zip(found.ids, truth.ids, truth.counts.tolist(), strict=True):
+            self._hits += len(set(mine.tolist()) & set(wanted[:count].tolist()))
+            self._wanted += count
+
+    def said(self, *, explain: bool) -> Iterator[str]:
+        """What is to be told at the end."""
+        if explain and self._last is not None:
+            yield self._last.explain()
+        if self._recall:
+            share = self._hits / self._wanted if self._wanted else 1.0
+            yield f"recall@{self._k} {share:.4f}: {self._hits} of the {self._wanted} rows of the exact search"

@@ -50,7 +50,7 @@ def search(snapshot: Snapshot, query: Queries, k: int, masks: Sequence[Mask]) ->
 
     The first block alone raises the floor for the others, which threads then share.
     """
-    one = _Query(snapshot, query, k)
+    one = Query(snapshot, query, k)
     lefts = [one.left(snapshot.blocks[0], masks[0])]
     rest = list(zip(snapshot.blocks[1:], masks[1:], strict=True))
     more: list[_Left | None] = [None] * len(rest)
@@ -78,7 +78,7 @@ class _Left:
     read: npt.NDArray[np.int64]
 
 
-class _Query:
+class Query:
     """One query, as the compiled search takes it."""
 
     def __init__(self, snapshot: Snapshot, query: Queries, k: int) -> None:
@@ -109,9 +109,14 @@ class _Query:
         for left in lefts:
             some = near[(near >= first) & (near < first + len(left.rows))] - first
             positions.append(left.rows[some] + left.block.first)
-            scores.append(bounds.scores64(self.code, self.ends, *left.block.record, left.rows[some], self.wide))
+            scores.append(self.scores(left.block, left.rows[some]))
             first += len(left.rows)
         return np.concatenate(positions), np.concatenate(scores)
+
+    def scores(self, block: Block, rows: Positions) -> Doubles:
+        """(m,) float64 scores of rows (m,) of a block."""
+        scores: Doubles = bounds.scores64(self.code, self.ends, *block.record, rows, self.wide)
+        return scores
 
 
 def ordered(snapshot: Snapshot, scores: Doubles, positions: Positions, k: int) -> tuple[Doubles, Positions]:

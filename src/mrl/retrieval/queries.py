@@ -52,8 +52,10 @@ class Queries:
     def __len__(self) -> int:
         return len(self.narrow)
 
-    def at(self, number: int) -> Queries:
-        return Queries(self.narrow[number : number + 1], self.wide[number : number + 1])
+    def at(self, number: int | slice) -> Queries:
+        """One of them, or some."""
+        some = slice(number, number + 1) if isinstance(number, int) else number
+        return Queries(self.narrow[some], self.wide[some])
 
     def lengths(self, dim: int) -> npt.NDArray[np.float64]:
         """(q,) lengths of the prefixes of `dim`."""

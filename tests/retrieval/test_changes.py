@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def waiting(index, calls):
         for n, thread in enumerate(threads):
             thread.start()
             while len(index._group._waiting) <= n and thread.is_alive():
-                pass
+                time.sleep(0.001)
     for thread in threads:
         thread.join()
     return done

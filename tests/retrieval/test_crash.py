@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -36,7 +37,8 @@ def killed(worker, job, lines, seconds):
     assert worker.stdout.readline() == "ready\n"
     said = [worker.stdout.readline() for _ in range(lines)]
     time.sleep(seconds)
-    os.kill(child, signal.SIGKILL)
+    with suppress(ProcessLookupError):  # it was done already
+        os.kill(child, signal.SIGKILL)
     said += iter(worker.stdout.readline, "done\n")
     return [line.strip() for line in said]
 
@@ -91,10 +93,7 @@ def test_a_killed_build_leaves_nothing_and_can_be_done_again(worker, tmp_path, s
     path = tmp_path / "index"
     killed(worker, f"build {path}", 0, seconds)
     rows = np.random.default_rng(0).standard_normal((MANY, 8)).astype(np.float32)
-    if Folder.committed(path):
-        index = Index.open(path)
-    else:
-        index = Index.build(path, Rows.of(rows, CARD), SPEC)
+    index = Index.open(path) if Folder.committed(path) else Index.build(path, Rows.of(rows, CARD), SPEC)
     assert index.rows == MANY
     assert index.verify() == []
     np.testing.assert_array_equal(index.get([0, MANY - 1]).vectors, rows[[0, -1]])

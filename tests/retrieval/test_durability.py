@@ -33,11 +33,13 @@ def words(numbers):
 
 @pytest.fixture
 def full(tmp_path):
-    """An index that has everything: a map, payload, copies beside, deleted rows, two blocks, a manifest before."""
+    """An index that has everything: a map, payload, copies beside, deleted rows, two blocks, a graph, a manifest
+    before."""
     layout = Layout.of(Nesting((3, 8)), beside={"float16": 8, "int8": 3})
     spec = BuildSpec(layout, map="pca")
     names = [f"row {n:04d}" for n in range(60)]
     index = Index.build(tmp_path / "full", Rows.of(rows(40), CARD, names[:40], words(range(40))), spec)
+    index.add_graph(3)
     index.add(rows(20, 1), names[40:], words(range(40, 60)))
     index.delete(names[5:8])
     return index
@@ -57,7 +59,9 @@ def test_deleted_rows_leave_the_disk_at_compact(tmp_path, column, reference):
     secret = np.arange(101, 109, dtype=np.float32) / 128  # exact in float16
     given, names = rows(50), [f"row {n:04d}" for n in range(50)]
     given[17], names[17] = secret, "row that is secret"
-    payload = pa.table({"word": words([*range(17), 9999, *range(18, 50)])["word"].cast(column)})
+    said = words([*range(17), 9999, *range(18, 50)])["word"].combine_chunks().cast(column)
+    listed = pa.ListArray.from_arrays(pa.array(range(51), pa.int32()), said)
+    payload = pa.table({"word": said, "listed": listed, "struct": pa.StructArray.from_arrays([said], ["inner"])})
     spec = BuildSpec(Layout.of(Nesting((3, 8)), reference, beside))
     index = Index.build(tmp_path / "index", Rows.of(given, CARD, names, payload), spec)
     patterns = {
@@ -140,6 +144,7 @@ def answers(index):
     yield lambda: index.search(QUERIES, 5).scores
     yield lambda: index.search(QUERIES, 5, plan="3:12@int8,8:5").ids
     yield lambda: index.search(QUERIES, 5, plan="8:12@float16,8:5").ids
+    yield lambda: index.search(QUERIES, 5, plan="3:12/hnsw,8:5").ids
     yield lambda: index.search(QUERIES, 5, where='word == "payload of 0044"').ids
 
 
@@ -220,7 +225,7 @@ def test_a_file_that_is_not_as_it_was_is_named(full, damage):
 
 
 def test_every_damaged_file_has_a_line(full):
-    names = ["000000.ids.npy", "000001.keys.npy", "manifest-00000002.json", full.snapshot.contents.map]
+    names = ["000000.ids.npy", "manifest-00000003.json", full.snapshot.contents.map, full.snapshot.graphs[0].about.file]
     for name in names:
         (full.path / name).write_bytes(b"")
     lines = Index.open(full.path).verify()

@@ -41,13 +41,14 @@ def signs(values):
 
 
 def write_block(path, number, rows, ids):
-    """One block of version 1: cuts 3 and 8; float32 and int8 for dims 0–2, float16 and 1bit for dims 3–7."""
+    """One block of version 1: cuts 3 and 8; float32, int8 and 1bit for dims 0–2, float16 and 1bit for 3–7."""
     vectors, names = VECTORS[rows], ids[rows]
     record = np.concatenate([vectors[:, :3], vectors[:, 3:].astype(np.float16)], axis=1)
     keys = np.array([digest(name) for name in names.tolist()], "S16") if names.dtype.kind == "U" else names
     places = np.argsort(keys, kind="stable")
     arrays = {"0-3.float32": vectors[:, :3], "3-8.float16": vectors[:, 3:].astype(np.float16)}
     arrays["0-3.int8"], arrays["0-3.int8.scales"] = affine(vectors[:, :3])
+    arrays["0-3.1bit"], arrays["0-3.1bit.scales"] = signs(vectors[:, :3])
     arrays["3-8.1bit"], arrays["3-8.1bit.scales"] = signs(vectors[:, 3:])
     arrays["norms"] = np.stack([np.linalg.norm(record[:, :3], axis=1), np.linalg.norm(record, axis=1)])
     arrays |= {"ids": names, "keys": keys[places], "places": places.astype(np.int32)}
@@ -60,8 +61,8 @@ def write_block(path, number, rows, ids):
 
 def seal(document):
     """The bytes of a JSON object with the SHA-256 of themselves, taken with zeros in its place."""
-    blank = json.dumps(document | {"sha256": "0" * 64}).encode()
-    return blank.replace(b"0" * 64, hashlib.sha256(blank).hexdigest().encode())
+    blank = json.dumps({"sha256": "0" * 64, **document}).encode()  # the first one is the seal
+    return blank.replace(b"0" * 64, hashlib.sha256(blank).hexdigest().encode(), 1)
 
 
 def manifest(path, strings, **changed):
@@ -76,7 +77,7 @@ def manifest(path, strings, **changed):
         "format": "mrl-index",
         "version": 1,
         "card": {**card, "fingerprint": ""},
-        "layout": {"cuts": "3,8", "reference": ["float32", "float16"], "beside": [["int8"], ["1bit"]]},
+        "layout": {"cuts": "3,8", "reference": ["float32", "float16"], "beside": [["int8", "1bit"], ["1bit"]]},
         "blocks": [
             {"number": 0, "rows": 5, "deleted": "000000.deleted-00000007.npy", "dead": 1},
             {"number": 2, "rows": 2, "deleted": "", "dead": 0},
@@ -130,7 +131,7 @@ def test_version_1_is_read(by_hand, ids, alive):
 def test_version_1_is_searched(by_hand, ids, alive, tmp_path):
     index = Index.open(by_hand)
     records = index.get(ids[alive])
-    layout = Layout(Nesting((3, 8)), ("float32", "float16"), (("int8",), ("1bit",)))
+    layout = Layout(Nesting((3, 8)), ("float32", "float16"), (("int8", "1bit"), ("1bit",)))
     fresh = Index.build(
         tmp_path / "fresh", Rows.of(records.vectors, CARD, records.ids, records.payload), BuildSpec(layout)
     )
@@ -160,7 +161,7 @@ def test_version_1_can_be_changed(by_hand, ids, alive):
 
 def test_what_is_written_now_has_the_files_that_the_format_names(tmp_path, by_hand, ids):
     """By name, type and shape: a change of any of these is a new version."""
-    layout = Layout(Nesting((3, 8)), ("float32", "float16"), (("int8",), ("1bit",)))
+    layout = Layout(Nesting((3, 8)), ("float32", "float16"), (("int8", "1bit"), ("1bit",)))
     payload = pa.table({"word": WORDS[:5], "number": range(5)})
     index = Index.build(tmp_path / "now", Rows.of(VECTORS[:5], CARD, ids[:5], payload), BuildSpec(layout))
     index.delete(ids[[2]])
@@ -218,7 +219,7 @@ def test_a_table_is_no_index(tmp_path):
     ):
         Index.open(tmp_path / "table")
     Index.build(tmp_path / "index", Rows.of(VECTORS, CARD), SPEC)
-    with pytest.raises(InputError, match="manifest.json holds 'mrl-index', not "):
+    with pytest.raises(InputError, match=r"manifest.json holds 'mrl-index', not "):
         Table.open(tmp_path / "index")
 
 

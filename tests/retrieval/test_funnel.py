@@ -45,7 +45,7 @@ def plans(draw, layout):
     return Plan(tuple(stages))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_any_plan_on_any_index_equals_its_twin(tmp_path_factory, data):
     layout, metric = data.draw(layouts(), "layout"), data.draw(st.sampled_from(made.METRICS), "metric")

@@ -91,6 +91,12 @@ def test_a_stream_of_unknown_length_is_added_whole_or_not(index, twin):
     check(index, twin)
 
 
+def test_a_stream_that_is_shorter_than_it_said_is_added_as_it_is(plain):
+    assert plain.add(Rows.stream([], CARD, 5)) == 0
+    assert plain.add(Rows.stream([Batch(ones()), Batch(ones(2))], CARD, 5)) == 3
+    assert plain.known([10, 11, 12, 13]).tolist() == [True, True, True, False]
+
+
 def test_a_table_is_added_with_its_labels(tmp_path):
     with Table.create(tmp_path / "table", CARD, label_names=("a", "b")) as writer:
         writer.add(vectors([1, 2, 3], 0), [1, 2, 3], [0, 1, 1])

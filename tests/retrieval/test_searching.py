@@ -79,10 +79,12 @@ def test_k_may_be_any_integer(index):
     ("plan", "error", "text"),
     [
         ("4:20,12:10", NestingError,
-         "this index is cut at 4,8,16, not at 12; search at one of these dims, or make a copy that has the cut: mrl index relayout --cuts 4,8,12,16"),
+         "this index is cut at 4,8,16, not at 12; search at one of these dims, "
+         "or make a copy that has the cut: mrl index relayout --cuts 4,8,12,16"),
         ("4:20,32:10", NestingError, "this index is cut at 4,8,16, not at 32"),
         ("4:20@int8,16:10", InputError,
-         "segment 0-4 of this index is stored as float32, not as int8; use one of these, or make a copy that has it: mrl index relayout --beside int8"),
+         "segment 0-4 of this index is stored as float32, not as int8; use one of these, "
+         "or make a copy that has it: mrl index relayout --beside int8"),
         ("pca:abcdef012345,4:20", CardError, "the plan is for vectors mapped by pca:abcdef012345, "),
         ("4:2,16:1", InputError, "4:2 → 16:1 cannot give k = 3 results: its last stage gets 2 candidates"),
         ("4:20/hnsw,16:10", InputError, "has no graph over 4 dims"),

@@ -123,29 +123,31 @@ def _same_kind(ids: npt.NDArray[Any], fresh: Keys) -> bool:
 
 def _take(coming: Coming, change: Change, fresh: Keys) -> None:
     """Put one change into a coming state, all of it or, with InputError, nothing."""
-    base = coming.base
-    if change.rows is None:
-        ids = np.unique(change.ids)  # type: ignore[arg-type]
-        found = base.locate(ids)
-        change.count = int(np.count_nonzero(found >= 0))
-        coming.doom(found[found >= 0])
-        fresh.add(ids[found >= 0])  # a row is deleted once, whoever else asks for it
+    if change.rows is not None:
+        change.count = _add(coming, change.rows, fresh, replaces=change.replaces)
         return
-    payload, vectors = coming.matched(change.rows.payload), change.rows.vectors
+    ids = np.unique(change.ids)  # type: ignore[arg-type]
+    found = coming.base.locate(ids)
+    change.count = int(np.count_nonzero(found >= 0))
+    coming.doom(found[found >= 0])
+    fresh.add(ids[found >= 0])  # a row is deleted once, whoever else asks for it
+
+
+def _add(coming: Coming, rows: Batch, fresh: Keys, *, replaces: bool) -> int:
+    base = coming.base
+    payload, vectors = coming.matched(rows.payload), rows.vectors
     vectors = vectors if base.map is None else base.map.apply(vectors)
     check_storable(vectors, base.layout)
-    ids = change.rows.ids
-    if ids is None:
-        ids = numbered(coming.next_id, len(vectors))
+    ids = numbered(coming.next_id, len(vectors)) if rows.ids is None else rows.ids
     Keys().check_fresh(ids)
     fresh.check_kind(ids)
     found = base.locate(ids)
-    if not change.replaces:
+    if not replaces:
         refuse_known(base, ids, found)
     coming.doom(found[found >= 0])
     coming.add(vectors, ids, payload)
     fresh.add(ids)
-    change.count = len(vectors)
+    return len(vectors)
 
 
 def refuse_known(base: Snapshot, ids: Any, found: npt.NDArray[np.int64]) -> None:
@@ -169,7 +171,9 @@ def small(rows: Rows, *, mapped: bool) -> Batch | None:
         vectors.append(some)
         ids.append(None if batch.ids is None else names)
         payloads.append(batch.payload)
-    together = None if _none(ids, "ids") else np.concatenate(ids)  # type: ignore[arg-type]
+    if not vectors:
+        return None
+    together = None if _none(ids, "ids") else np.concatenate([each for each in ids if each is not None])
     return Batch(np.concatenate(vectors), together, _joined(payloads))
 
 

@@ -221,8 +221,22 @@ def _own(taken: pyarrow.Table) -> pyarrow.Table:
     """The rows with dictionaries of their own: those that they came with have the values of deleted rows, too."""
     import pyarrow
 
-    plain = [f.with_type(f.type.value_type) if pyarrow.types.is_dictionary(f.type) else f for f in taken.schema]
-    return taken.cast(pyarrow.schema(plain)).cast(taken.schema)
+    plain = pyarrow.schema([field.with_type(_plain(field.type)) for field in taken.schema])
+    return taken if plain.equals(taken.schema) else taken.cast(plain).cast(taken.schema)
+
+
+def _plain(kind: pyarrow.DataType) -> pyarrow.DataType:
+    """The type without dictionaries, also inside lists and structs."""
+    import pyarrow
+
+    if pyarrow.types.is_dictionary(kind):
+        return _plain(kind.value_type)
+    if pyarrow.types.is_list(kind) or pyarrow.types.is_large_list(kind):
+        whole = pyarrow.list_ if pyarrow.types.is_list(kind) else pyarrow.large_list
+        return whole(kind.value_field.with_type(_plain(kind.value_type)))
+    if pyarrow.types.is_struct(kind):
+        return pyarrow.struct([field.with_type(_plain(field.type)) for field in kind])
+    return kind
 
 
 def fitted(payload: pyarrow.Table | None, schema: pyarrow.Schema | None, path: Path) -> pyarrow.Table | None:

@@ -5,8 +5,9 @@
 DIR (or MRL_DATA) holds the sets `fashion-products` and, for the nested vectors of `nested_vectors.py` (made first if
 they are not there), `tiny-imagenet-32`. Products: PCA map, 1,024 dims, queries are the test split, relevant is the same
 article type. Nested: MRL on Tiny ImageNet, 512 dims, no map, relevant is the same class. Cosine, k = 10. mAP@10 in the
-paper's form (sum of precision at the hits / 10) and in the usual one (/ relevant rows, at most 10). Multiply-adds per query by the paper's formula
-N·D_s + Σ K·D_r, beside those done when scores continue. Speed against FAISS's exact flat search at the full width.
+paper's form (sum of precision at the hits / 10) and in the usual one (/ relevant rows, at most 10). Multiply-adds per
+query by the paper's formula N·D_s + Σ K·D_r, beside those done when scores continue. Speed against FAISS's exact flat
+search at the full width.
 """
 
 from __future__ import annotations

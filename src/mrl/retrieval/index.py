@@ -151,12 +151,12 @@ class Index:
 
     # ------------------------------------------------------------------------------------ changing
 
-    def add(self, rows: Rows | Table | npt.NDArray[Any], ids: Any = None, payload: Any = None) -> int:
+    def add(self, rows: Rows | Table | npt.ArrayLike, ids: Any = None, payload: Any = None) -> int:
         """Add rows; how many. An array (n, width) comes with ids (n,), or is numbered on, and with payload if the
         others have some. InputError for ids that are there already; then nothing is added."""
         return self._add(rows, ids, payload, replaces=False)
 
-    def upsert(self, rows: Rows | Table | npt.NDArray[Any], ids: Any = None, payload: Any = None) -> int:
+    def upsert(self, rows: Rows | Table | npt.ArrayLike, ids: Any = None, payload: Any = None) -> int:
         """Add rows, in place of those that have the same ids; how many."""
         return self._add(rows, ids, payload, replaces=True)
 
@@ -170,7 +170,8 @@ class Index:
 
     def _source(self, rows: Any, ids: Any, payload: Any) -> tuple[Rows, bool]:
         """Rows, and whether they went through the index's map already."""
-        if isinstance(rows, np.ndarray):
+        if not isinstance(rows, Rows | Table):
+            rows = np.asarray(rows)
             if rows.ndim == 1:
                 rows, ids = rows[None], None if ids is None else np.atleast_1d(ids)
             return Rows.of(rows, self._snapshot.raw_card(), ids, payload), False

@@ -48,7 +48,8 @@ class Rows:
         ids: npt.ArrayLike | None = None,
         payload: pyarrow.Table | None = None,
     ) -> Rows:
-        """An array (n, width), mapped from disk or not."""
+        """An array (n, width), mapped from disk or not. InputError or CardError for another shape."""
+        check_matrix(vectors, card)
         names = None if ids is None else np.asarray(ids)
         for what, given in (("ids", names), ("payload rows", payload)):
             if given is not None and len(given) != len(vectors):
@@ -110,9 +111,7 @@ def checked(batch: Batch, card: Card, first: int, next_id: int) -> tuple[Floats,
     naming the row or the id.
     """
     vectors = np.asarray(batch.vectors)
-    if vectors.ndim != 2 or vectors.dtype.kind != "f":
-        raise InputError(f"vectors must be a float matrix (n, width), got {vectors.dtype} of shape {vectors.shape}")
-    card.check_vectors(vectors)
+    check_matrix(vectors, card)
     check_lengths(vectors, cosine=card.metric == "cosine", first=first)
     ids = numbered(next_id, len(vectors)) if batch.ids is None else np.asarray(batch.ids)
     return vectors.astype(np.float32, copy=False), check_ids(ids, len(vectors))
@@ -123,6 +122,13 @@ def numbered(first: int, n: int) -> npt.NDArray[np.int64]:
     if first + n - 1 > LARGEST_ID:
         raise InputError(f"ids cannot be numbered on from {first}: they are at most {LARGEST_ID}; give ids")
     return first + np.arange(n)
+
+
+def check_matrix(vectors: npt.NDArray[Any], card: Card) -> None:
+    """InputError or CardError unless these are rows of floats of the card's width."""
+    if vectors.ndim != 2 or vectors.dtype.kind != "f":
+        raise InputError(f"vectors must be a float matrix (n, width), got {vectors.dtype} of shape {vectors.shape}")
+    card.check_vectors(vectors)
 
 
 def check_ids(ids: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:

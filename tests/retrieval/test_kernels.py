@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from mrl.retrieval.best import CODES, Best, Candidates
 from mrl.retrieval.encodings import CHUNK, ENCODINGS, Coded, encode
-from mrl.retrieval.kernels import EXTEND, SCAN, scored
+from mrl.retrieval.kernels import EXTEND, SCAN
+from mrl.retrieval.ranking import scored
 from mrl.retrieval.scan import readable
 from retrieval import made
 

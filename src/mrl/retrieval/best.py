@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mrl.nesting import Metric
-from mrl.retrieval import kernels
+from mrl.retrieval import ranking
 from mrl.retrieval.encodings import Floats
 
-CODES = {"cosine": kernels.COSINE, "dot": kernels.DOT, "l2": kernels.L2}
+CODES = {"cosine": ranking.COSINE, "dot": ranking.DOT, "l2": ranking.L2}
 ALL = np.empty(0, np.bool_)  # stands for "every row is allowed"
 
 
@@ -38,12 +38,12 @@ class Best:
         """
         some = slice(at, at + len(raw))
         into = (self._keys[some], self._raws[some], self._filled[some])
-        kernels.offer(self._metric, raw, norms, allowed, first, *into)
+        ranking.offer(self._metric, raw, norms, allowed, first, *into)
 
     def ranked(self) -> Candidates:
         """What was kept, best first."""
         found = Candidates.empty(len(self._filled), self._keep)
-        kernels.ranked(self._keys, self._raws, self._filled, self._keep, found.positions, found.scores, found.raw)
+        ranking.ranked(self._keys, self._raws, self._filled, self._keep, found.positions, found.scores, found.raw)
         return found
 
 
@@ -76,7 +76,7 @@ class Candidates:
         """The best `keep` by their scores, best first."""
         keep = min(keep, self.positions.shape[1])
         kept = Candidates.empty(len(self.positions), keep)
-        kernels.cut(self.scores, self.raw, self.positions, keep, kept.scores, kept.raw, kept.positions)
+        ranking.cut(self.scores, self.raw, self.positions, keep, kept.scores, kept.raw, kept.positions)
         return kept
 
     def at_end(self, metric: Metric, lengths: npt.NDArray[Any]) -> Floats:

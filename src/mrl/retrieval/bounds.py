@@ -17,7 +17,8 @@ import numpy as np
 from llvmlite import ir
 from numba.extending import intrinsic
 
-from mrl.retrieval.kernels import COSINE, DOT, SUMS, half, offer, score
+from mrl.retrieval.kernels import SUMS, half
+from mrl.retrieval.ranking import COSINE, DOT, offer, score
 
 NORM_ERROR = 2.0**-21  # of |x|², from a length that was rounded to float32 and squared
 LOST = 2.0**-70  # more than any product, sum or length loses that is below what float32 holds at full precision

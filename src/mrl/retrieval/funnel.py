@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from mrl.errors import CardError
-from mrl.retrieval import kernels, threads
+from mrl.retrieval import kernels, ranking, threads
 from mrl.retrieval.best import CODES, Candidates
 from mrl.retrieval.encodings import BITS, Floats, bytes_per_row
 from mrl.retrieval.graphs import propose
@@ -103,7 +103,7 @@ def _read_on(snapshot: Snapshot, reading: Sequence[str], level: int, queries: Fl
                 part = block.segment(i, reading[i])
                 kernel = kernels.EXTEND[reading[i]]
                 kernel(readable(part), part.scales, pieces[i][a:b], positions, block.first, raw)
-            kernels.scored(metric, raw, block.norms[last], positions, block.first, found.scores[a:b])
+            ranking.scored(metric, raw, block.norms[last], positions, block.first, found.scores[a:b])
 
     threads.each(work, len(queries), QUERIES_PER_THREAD)
 

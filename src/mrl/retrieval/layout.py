@@ -25,6 +25,11 @@ class Layout:
     beside: tuple[tuple[str, ...], ...]
 
     def __post_init__(self) -> None:
+        if not len(self.cuts) == len(self.reference) == len(self.beside):
+            raise InputError(
+                f"a layout needs encodings for {len(self.cuts)} segments, got {len(self.reference)} of record "
+                f"and {len(self.beside)} beside; Layout.of fills them in"
+            )
         for level, (record, others) in enumerate(zip(self.reference, self.beside, strict=True)):
             if record not in OF_RECORD:
                 raise InputError(

@@ -288,8 +288,8 @@ def _continues(before: Stage, stage: Stage, ends: Mapping[int, str]) -> bool:
 def _read(encoding: str, start: int, stop: int, ends: Mapping[int, str]) -> list[tuple[int, str]]:
     """(width, encoding) of each part of a segment from dim `start` to dim `stop`."""
     parts = [(min(b, stop) - max(a, start), encoding) for a, b in pairwise((0, *ends))]
-    named = zip(parts, ends.values(), strict=True)
-    return [(width, record if name == REFERENCE else name) for (width, name), record in named if width > 0]
+    named = zip(parts, ends.values(), strict=True)  # nothing is read finer than it is stored
+    return [(width, min(name, record, key=_FINER.get)) for (width, name), record in named if width > 0]  # type: ignore[arg-type]
 
 
 def _segment_ends(reference: str | Mapping[int, str], width: int) -> dict[int, str]:

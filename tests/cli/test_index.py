@@ -194,9 +194,11 @@ def test_what_cannot_be_built_is_refused_and_leaves_nothing(here):
         (("v.npy", "--cuts", "4,8"), "the last cut must be the width, 16, got cuts 4,8"),
         (("v.npy", "--beside", "int8"), "cannot read a copy from 'int8'; write encoding=dim, as int8=64"),
         (("v.npy", "--beside", "int9=16"), "unknown encoding 'int9'"),
-        (("v.npy", "--beside", "int8=5"), "int8 up to 5 dims needs a cut there; the cuts are 16"),
+        (("v.npy", "--beside", "int9=5"), "unknown encoding 'int9'"),
+        (("v.npy", "--beside", "int8=5"), "int8 up to 5 dims needs a cut there; the cuts are 16; add it: --cuts 5,16"),
         (("v.npy", "--reference", "int8"), "the reference encoding of a segment is float16 or float32, got 'int8'"),
-        (("v.npy", "--graph", "5"), "this index is cut at 16, not at 5"),
+        (("v.npy", "--graph", "5"), "a graph over 5 dims needs a cut there; the cuts are 16; choose one, or --cuts"),
+        (("v.npy", "--graph-m", "8"), "say how a graph is built, and there is no --graph; give its dim"),
         (("v.npy", "--payload", "payload.parquet"), "payload.parquet has a column id and the vectors have no ids"),
         ((*with_ids, "bare.parquet"), "bare.parquet has no columns but the ids; give some, or leave --payload out"),
         (("v.npy", "--payload", "ids.txt"), "a payload is a .parquet, .csv, .jsonl, got ids.txt"),
@@ -256,7 +258,7 @@ def test_the_whole_life_of_an_index(built):
     deleted = done("delete", "ix", "item0", "item5", "nobody")[1]
     assert deleted == "deleted 2 rows, 1 ids were not there; ix has 318 rows\n"
     assert "blocks     3" in done("info", "ix")[0]
-    assert done("compact", "ix", "--graph", 4)[1] == "ix was compacted, 318 rows\n"
+    assert done("compact", "ix", "--graph", 4)[1] == "ix was compacted, 318 rows, with a new graph over 4 dims\n"
     assert done("compact", "ix", "--graph", 4)[1] == "ix was compact already, 318 rows\n"
     found = json.loads(done("info", "ix", "--json")[0])
     assert (found["rows"], found["deleted"], found["blocks"], len(found["graphs"])) == (318, 0, 1, 1)
@@ -266,7 +268,7 @@ def test_the_whole_life_of_an_index(built):
     assert done("copy", "ix", "--out", "twin")[0] == "twin\n"
     out, err = done("relayout", "twin", "--out", "other", "--cuts", "8,16", "--beside", "int8=8")
     assert out == "other\n"
-    assert err == "318 rows, cut at 8,16\nthe graph was not copied; build it: mrl index compact other --graph 4\n"
+    assert err == "318 rows, cut at 8,16\nthe graph over 4 dims was not copied; other has no cut there\n"
     for path in ("twin", "other"):
         rows = Index.open(path).get(["item1", payload(ROWS, ROWS + 20)["id"][0].as_py()])
         np.testing.assert_array_equal(rows.vectors, [vectors()[1], vectors(20, seed=1)[0]])
@@ -390,9 +392,21 @@ def test_a_copy_keeps_the_layout_but_for_what_is_asked(built):
         ["float16"],
     ]
     assert [list(each["bytes"]) for each in found["bare"]] == [["float32"]] * 3
-    assert "int8 up to 8 dims needs a cut there; the cuts are 4,16" in refused(
-        "relayout", "coded", "--out", "other", "--cuts", "4,16"
-    )
+    assert (
+        "the index has int8 up to 8 dims, and 8 is none of the new cuts 4,16; add that cut, or say what is kept: "
+        "--beside int8=4, or --beside none"
+    ) in refused("relayout", "coded", "--out", "other", "--cuts", "4,16")
+
+
+def test_a_copy_says_how_its_graphs_are_built_anew(built):
+    _, said = done("compact", "ix", "--graph", "8", "--graph-m", "4")
+    assert said == "ix was compact already, 300 rows, with a new graph over 8 dims\n"
+    _, said = done("relayout", "ix", "--out", "other")
+    assert "the graph over 8 dims was not copied; build it: mrl index compact other --graph 8 --graph-m 4\n" in said
+    done("compact", "other", "--graph", "8", "--graph-m", "4")
+    assert [(graph.dim, graph.m) for graph in Index.open("other").snapshot.contents.graphs] == [(8, 4)]
+    _, said = done("relayout", "ix", "--out", "without", "--cuts", "4,16")
+    assert "the graph over 8 dims was not copied; without has no cut there\n" in said
 
 
 @pytest.mark.parametrize("verb", ["build", "add", "delete", "compact", "verify", "info", "relayout", "copy", "get"])

@@ -218,11 +218,34 @@ def test_what_cannot_be_searched_is_refused(index, queries, tmp_path):
         ((queries, "--where", "cost < 3"), "cost"),
         ((queries, "--columns", "price,cost"), "has no column 'cost'; it has price, name"),
         ((queries, "--out", "found.txt"), "answers are written as .jsonl or .parquet, got .txt in found.txt"),
-        ((tmp_path / "narrow.npy",), "clouds has vectors of width 16, got shape (7, 4)"),
+        ((tmp_path / "narrow.npy",), f"narrow.npy has vectors of width 4, {index} of width 16; embed the queries with"),
+        ((queries, "--columns", "price,price", "--out", tmp_path / "p.parquet"), "'price' would be there twice"),
         ((tmp_path / "other",), "do not belong together: nesting is 4,16 in one (clouds) and 16 in the other"),
         ((tmp_path / "nowhere",), "nowhere is no mrl-table"),
     ):
         assert why in refused(index, *words), words
+
+
+def test_more_rows_than_there_are(index, queries):
+    """However many are asked for, no more are found, and room is taken for no more."""
+    lines = found(index, queries, "-k", 10**20)
+    assert [len(line["ids"]) for line in lines] == [ROWS] * len(QUERIES)
+
+
+def test_columns_may_be_written_with_blanks(index, queries):
+    assert list(found(index, queries, "--columns", "price, name")[0]["columns"]) == ["price", "name"]
+
+
+def test_a_parquet_tells_every_column_from_its_own(tmp_path, queries):
+    """The payload's `score` is no column of a .parquet of scores, and may stand in a JSON line."""
+    source = Rows.of(VECTORS, CARD, payload=pyarrow.table({"score": PRICES}))
+    path = Index.build(tmp_path / "ix", source, BuildSpec(LAYOUT)).path
+    words = (path, queries, "--columns", "score")
+    assert "'score' would be there twice; leave it out, or write .jsonl" in refused(
+        *words, "--out", tmp_path / "found.parquet"
+    )
+    assert not (tmp_path / "found.parquet").exists()
+    assert "score" in found(*words)[0]["columns"]
 
 
 def test_a_refusal_is_one_sentence_and_exit_code_2(index, tmp_path, monkeypatch, capsys):

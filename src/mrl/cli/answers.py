@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mrl.retrieval.queries import Queries
 
 BATCH = 1024  # queries that are searched together
+OWN = ("query", "rank", "id", "score")  # columns of every .parquet of answers
 
 Array = npt.NDArray[Any]
 
@@ -44,7 +45,7 @@ class Asked:
             self._count = table.rows
         else:
             vectors = matrix(path)
-            index.card.check_vectors(vectors)
+            _check_width(path, vectors.shape[1], index)
             self._parts = lambda: [(np.arange(len(vectors)), vectors)]
             self._count = len(vectors)
 
@@ -118,12 +119,30 @@ class Answer:
 
 def check_columns(index: Index, text: str | None) -> tuple[str, ...]:
     """`name,price` as (name, price); InputError for those that the payload does not have."""
-    names = tuple(text.split(",")) if text else ()
+    names = tuple(name.strip() for name in text.split(",")) if text else ()
     there = index.snapshot.contents.columns or ()
     for name in names:
         if name not in there:
             raise InputError(f"{index.path} has no column {name!r}; it has {', '.join(there) or 'none'}")
     return names
+
+
+def check_names(columns: tuple[str, ...]) -> None:
+    """InputError for columns that a .parquet of answers could not tell from its own, or from each other."""
+    twice = [name for place, name in enumerate(columns) if name in (*OWN, *columns[:place])]
+    if twice:
+        raise InputError(
+            f"a .parquet of answers has {', '.join(OWN)} and each column once, and {twice[0]!r} would be there twice; "
+            "leave it out, or write .jsonl"
+        )
+
+
+def _check_width(path: Path, width: int, index: Index) -> None:
+    if width != index.card.width:
+        raise InputError(
+            f"{path} has vectors of width {width}, {index.path} of width {index.card.width}; "
+            "embed the queries with the model of the index"
+        )
 
 
 def lines(answers: Iterable[Answer]) -> Iterator[str]:

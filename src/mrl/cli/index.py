@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mrl.cli.columns import Ids
     from mrl.maps import Rotation
     from mrl.retrieval import HNSW, Index, Layout
+    from mrl.retrieval.graphs import GraphAbout
 
 index = typer.Typer(help="Build an index of vectors, change it, look into it.", no_args_is_help=True)
 
@@ -46,8 +47,7 @@ def build(
     links = Links(**chosen.of(Links))
     source = rows(vectors, Described(**chosen.of(Described)), Beside(**chosen.of(Beside)))
     layout = Shape(**chosen.of(Shape)).layout(_standard(source.card))
-    if links.graph is not None:
-        layout.level(links.graph)  # which is refused before the rows are read
+    _check_graph(links.graph, layout)
     spec, engine = BuildSpec(layout, _map(turn)), links.engine
     with bar() as told:
         made = Index.build(out, source, spec, told)
@@ -64,6 +64,14 @@ def _check_free(out: Path) -> None:
 
     if Folder.committed(out) or not Folder.begun(out, OWNED):
         absent(out)
+
+
+def _check_graph(dim: int | None, layout: Layout) -> None:
+    """InputError, before the rows are read, for a graph over dims at which no cut is."""
+    if dim is not None and dim not in layout.cuts.dims:
+        raise InputError(
+            f"a graph over {dim} dims needs a cut there; the cuts are {layout.cuts}; choose one, or --cuts"
+        )
 
 
 def _standard(card: Card) -> Layout:
@@ -138,12 +146,13 @@ def compact(where: Where, *, chosen: Chosen) -> None:
     from mrl.retrieval import Index
 
     links = Links(**chosen.of(Links))
-    engine, opened = links.engine, Index.open(where)
+    engine, opened, graph = links.engine, Index.open(where), ""
     with bar() as told:
         changed = opened.compact(told)
         if links.graph is not None and not _complete(opened, links.graph, engine):
             opened.add_graph(links.graph, engine, told)
-    typer.echo(f"{where} {'was compacted' if changed else 'was compact already'}, {opened.rows} rows", err=True)
+            graph = f", with a new graph over {links.graph} dims"
+    typer.echo(f"{where} {'was compacted' if changed else 'was compact already'}, {opened.rows} rows{graph}", err=True)
     typer.echo(where)
 
 
@@ -218,8 +227,19 @@ def relayout(where: Where, out: New, *, chosen: Chosen) -> None:
         made = opened.relayout(out, spec, told)
     typer.echo(f"{made.rows} rows, cut at {made.snapshot.layout.cuts}", err=True)
     for graph in opened.snapshot.contents.graphs:
-        typer.echo(f"the graph was not copied; build it: mrl index compact {out} --graph {graph.dim}", err=True)
+        typer.echo(_anew(graph, made), err=True)
     typer.echo(made.path)
+
+
+def _anew(graph: GraphAbout, made: Index) -> str:
+    """How a graph that was not copied is built in the copy, if it can be."""
+    lost = f"the graph over {graph.dim} dims was not copied"
+    if graph.dim not in made.snapshot.layout.cuts.dims:
+        return f"{lost}; {made.path} has no cut there"
+    standard = {"m": Links.graph_m, "ef": Links.graph_ef}
+    knobs = {"m": graph.m, "ef": graph.ef_construction}
+    said = "".join(f" --graph-{name} {value}" for name, value in knobs.items() if value != standard[name])
+    return f"{lost}; build it: mrl index compact {made.path} --graph {graph.dim}{said}"
 
 
 @index.command("copy")

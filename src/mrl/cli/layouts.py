@@ -44,8 +44,20 @@ class Shape:
             raise InputError(
                 f"segments are stored as {', '.join(standard.reference)}; say one for all with --reference"
             )
-        beside = _kept(standard) if self.beside is None else _copies(self.beside)
+        beside = self._kept(standard, cuts) if self.beside is None else _copies(self.beside)
+        _check_copies(beside, cuts)
         return Layout.of(cuts, self.reference or standard.reference[0], beside)
+
+    def _kept(self, standard: Layout, cuts: Nesting) -> dict[str, int]:
+        """The standard's copies; InputError where the new cuts leave no place for one that nobody asked for."""
+        beside = _kept(standard)
+        for name, dim in beside.items():
+            if dim not in cuts.dims:
+                raise InputError(
+                    f"the index has {name} up to {dim} dims, and {dim} is none of the new cuts {cuts}; "
+                    f"add that cut, or say what is kept: --beside {name}={cuts.dims[0]}, or --beside none"
+                )
+        return beside
 
 
 @dataclass(frozen=True)
@@ -58,8 +70,11 @@ class Links:
 
     @property
     def engine(self) -> HNSW:
+        """How the graph is built; InputError where that is said and no graph is asked for."""
         from mrl.retrieval import HNSW
 
+        if self.graph is None and self != Links():
+            raise InputError("--graph-m and --graph-ef say how a graph is built, and there is no --graph; give its dim")
         return HNSW(self.graph_m, self.graph_ef)
 
 
@@ -74,6 +89,18 @@ def _copy(text: str) -> tuple[str, int]:
     if not (dim.isascii() and dim.isdigit()):
         raise InputError(f"cannot read a copy from {text!r}; write encoding=dim, as int8=64")
     return name, int(dim)
+
+
+def _check_copies(copies: dict[str, int], cuts: Nesting) -> None:
+    """Raise InputError unless each is an encoding and ends at a cut."""
+    from mrl.retrieval.encodings import check_encoding
+
+    for name, dim in copies.items():
+        check_encoding(name)
+        if dim not in cuts.dims:
+            missing = f"{name} up to {dim} dims needs a cut there; the cuts are {cuts}"
+            wider = ",".join(map(str, sorted({*cuts.dims, dim})))
+            raise InputError(f"{missing}; add it: --cuts {wider}" if 0 < dim < cuts.width else missing)
 
 
 def _kept(layout: Layout) -> dict[str, int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mrl.cli.answers import Answer, Asked, check_columns, counted, lines, write_answers
+from mrl.cli.answers import Answer, Asked, check_columns, check_names, counted, lines, write_answers
 from mrl.cli.progress import bar
 from mrl.cli.vectors import VECTORS
 from mrl.errors import InputError
@@ -25,6 +25,12 @@ PLAN = (
     "graph. Without one the search is exact."
 )
 
+WHERE = (
+    "Only rows whose payload fulfils this, as 'price < 20 and not sold'. Known are == != < <= > >=, in [..], not in "
+    "[..], is null, is not null, and, or, not and brackets; strings stand in quotes; `id` is the rows' ids; a column "
+    'with an odd name is [["list price"]].'
+)
+
 
 def search(
     where: Annotated[Path, typer.Argument(metavar="INDEX", help="The index's folder.")],
@@ -32,9 +38,7 @@ def search(
     k: Annotated[int, typer.Option("-k", "--k", help="Rows found for each query.")] = 10,
     plan: Annotated[str | None, typer.Option(help=PLAN)] = None,
     exact: Annotated[bool, typer.Option("--exact", help="The full-width result; so it is without --plan.")] = False,
-    condition: Annotated[
-        str | None, typer.Option("--where", help="Only rows whose payload fulfils this, as 'price < 20 and not sold'.")
-    ] = None,
+    condition: Annotated[str | None, typer.Option("--where", help=WHERE)] = None,
     columns: Annotated[str | None, typer.Option(help="Columns of the payload to print, as name,price.")] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say on stderr what the plan costs, and what each stage did.")
@@ -55,7 +59,9 @@ def search(
     stages = _plan(plan, exact=exact, recall=recall)
     index = Index.open(where)
     names = check_columns(index, columns)
-    asked = Asked(queries, index)
+    if out is not None and out.suffix == ".parquet":
+        check_names(names)
+    asked, k = Asked(queries, index), min(k, max(index.rows, 1))  # no more can be found
     if explain:
         typer.echo(cost(index.snapshot, stages, k), err=True)
     run = Run(index, k, stages, condition, recall)

@@ -15,15 +15,18 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mrl.disk import Folder
+from mrl.errors import StorageError
 from mrl.retrieval.encodings import Coded, Floats
 from mrl.retrieval.layout import Layout
 
@@ -34,6 +37,8 @@ OWNED = re.compile(
     r"\d{6,}\.(norms|ids|keys|places|deleted-\d+|\d+-\d+\.\w+(\.scales)?)\.npy|\d{6,}\.payload\.arrow"
     r"|map-\d{6,}\.safetensors|\d{6,}\.graph"
 )
+
+SMALL = 1 << 16  # bytes up to which a file is read: one that is mapped stays open, and a process may open few
 
 Positions = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -64,7 +69,8 @@ def deleted_name(about: About, state: int) -> str:
 
 
 class Block:
-    """A block opened for reading: every file is compared with its checksum before its first use, then mapped.
+    """A block opened for reading: every file is compared with its checksum before its first use, then mapped
+    or, if it is small, read.
 
     first: the position of its first row in the whole snapshot.
     """
@@ -77,11 +83,12 @@ class Block:
 
     def segment(self, level: int, encoding: str) -> Coded:
         """The coordinates between the cut of `level` and the one before it."""
-        found = self._segments.get((level, encoding))
-        if found is None:
+        key = level, encoding
+        if key not in self._segments:
             with self._opening:
-                found = self._segments[level, encoding] = self._open_segment(level, encoding)
-        return found
+                if key not in self._segments:  # never opened anew: `record` has the addresses of what is kept here
+                    self._segments[key] = self._open_segment(level, encoding)
+        return self._segments[key]
 
     def _open_segment(self, level: int, encoding: str) -> Coded:
         name = f"{self._layout.segment(level)}.{encoding}"
@@ -138,7 +145,9 @@ class Block:
 
         if not self._payload:
             return None
-        source = pyarrow.memory_map(str(self._folder.verified(payload_name(self.about.number))))
+        path = self._folder.verified(payload_name(self.about.number))
+        with _opened(path) as mapped:
+            source = pyarrow.memory_map(str(path)) if mapped else pyarrow.BufferReader(path.read_bytes())
         return pyarrow.ipc.open_file(source).read_all()
 
     @property
@@ -165,5 +174,18 @@ class Block:
 
     def _mapped(self, name: str) -> npt.NDArray[Any]:
         path = self._folder.verified(file_name(self.about.number, name))
-        array: npt.NDArray[Any] = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        with _opened(path) as mapped:
+            array: npt.NDArray[Any] = np.asarray(np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False))
         return array
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[bool]:
+    """Whether a file is large enough to be mapped. StorageError where the system opens no more."""
+    try:
+        yield path.stat().st_size > SMALL
+    except OSError as error:
+        raise StorageError(
+            f"cannot read {path}: {error.strerror or error}; where too many files are open, compact the index or raise "
+            "the limit (ulimit -n)"
+        ) from error

@@ -14,7 +14,7 @@ import numpy as np
 from mrl import sweep
 from mrl.retrieval import exact
 from mrl.retrieval.blocks import Block, Positions
-from mrl.retrieval.bounds import NORM_ERROR
+from mrl.retrieval.bounds import LOST, NORM_ERROR
 from mrl.retrieval.encodings import Floats
 from mrl.retrieval.queries import Queries
 from mrl.retrieval.scan import Mask
@@ -41,6 +41,8 @@ def search(snapshot: Snapshot, queries: Queries, k: int, masks: Sequence[Mask]) 
             missed = np.maximum(missed, found[0, :, -1])
         scores.append(found[0])
         positions.append(rows[places[0]] + block.first)
+    if not scores:  # no row may be found
+        return [exact.search(snapshot, queries.at(q), k, masks) for q in range(len(queries))]
     return _settled(snapshot, queries, k, masks, (np.hstack(scores), np.hstack(positions), missed, longest))
 
 
@@ -91,4 +93,5 @@ def _rounding(slack: float, longest: float, metric: str) -> float:
     """How far rounding may move the score of a row, none being longer than `longest`."""
     if metric == "cosine":
         return slack * 1.01
-    return slack * longest if metric == "dot" else 2 * slack * longest + 2 * longest**2 * NORM_ERROR
+    product = slack * longest + LOST
+    return product if metric == "dot" else 2 * product + 2 * longest**2 * NORM_ERROR

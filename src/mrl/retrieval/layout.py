@@ -36,6 +36,10 @@ class Layout:
                     f"the reference encoding of a segment is {' or '.join(OF_RECORD)}, got {record!r}; "
                     "coarser ones lie beside it"
                 )
+            if len(set(others)) < len(others):
+                raise InputError(
+                    f"segment {self.segment(level)} names an encoding twice, {', '.join(others)}; once is all"
+                )
             for name in others:
                 if BITS[check_encoding(name)] >= BITS[check_encoding(record)]:
                     raise InputError(

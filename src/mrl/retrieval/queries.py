@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from mrl.card import Card
 from mrl.errors import InputError
 from mrl.nesting import Nesting
 from mrl.retrieval.encodings import Floats
@@ -22,10 +23,12 @@ FEW = 16
 
 @dataclass(frozen=True, eq=False)
 class Queries:
-    """narrow: (q, width) float32. wide: (q, width) float64, of which `narrow` is the rounding."""
+    """narrow: (q, width) float32. wide: (q, width) float64, of which `narrow` is the rounding. card: what they are,
+    maps included."""
 
     narrow: Floats
     wide: npt.NDArray[np.float64]
+    card: Card
 
     @classmethod
     def of(cls, vectors: npt.NDArray[Any], snapshot: Snapshot, *, mapped: bool = False) -> Queries:
@@ -47,7 +50,7 @@ class Queries:
             wide = np.stack([turn.apply64(vector) for vector in vectors])
         else:
             wide = turn.apply64(vectors)
-        return cls(wide.astype(np.float32), wide)
+        return cls(wide.astype(np.float32), wide, snapshot.card)
 
     def __len__(self) -> int:
         return len(self.narrow)
@@ -55,7 +58,7 @@ class Queries:
     def at(self, number: int | slice) -> Queries:
         """One of them, or some."""
         some = slice(number, number + 1) if isinstance(number, int) else number
-        return Queries(self.narrow[some], self.wide[some])
+        return Queries(self.narrow[some], self.wide[some], self.card)
 
     def lengths(self, dim: int) -> npt.NDArray[np.float64]:
         """(q,) lengths of the prefixes of `dim`."""

@@ -47,8 +47,12 @@ def search(snapshot: Snapshot, asked: Any, k: int, plan: Plan | None, where: Any
 
 
 def asking(snapshot: Snapshot, asked: Any) -> Queries:
-    """Queries from a table, a matrix (q, width) or a vector (width,), or prepared ones as they are."""
+    """Queries from a table, a matrix (q, width) or a vector (width,), or prepared ones as they are.
+
+    CardError for those of another model, and for those that were prepared for an index with another map.
+    """
     if isinstance(asked, Queries):
+        snapshot.card.check_fits(asked.card, (str(snapshot.folder.path), "the prepared queries"))
         return asked
     if isinstance(asked, Table):
         mapped = check_card(snapshot, asked.card, str(asked.path))

@@ -51,7 +51,35 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 def one_blas_thread() -> AbstractContextManager[Any]:
     """While each of our threads multiplies for itself, BLAS adds none of its own."""
-    return nullcontext() if count() == 1 else _blas().limit(limits=1, user_api="blas")
+    return nullcontext() if count() == 1 else _alone
+
+
+class _Alone:
+    """BLAS has one thread while anybody is inside; the last to leave gives back what the first one found."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """In a forked child: whoever was inside is not here."""
+        self._turn, self._inside = threading.Lock(), 0
+        self._limit: Any = None
+
+    def __enter__(self) -> None:
+        with self._turn:
+            if not self._inside:
+                self._limit = _blas().limit(limits=1, user_api="blas")
+            self._inside += 1
+
+    def __exit__(self, *raised: object) -> None:
+        with self._turn:
+            self._inside -= 1
+            if not self._inside:
+                self._limit.restore_original_limits()
+
+
+_alone = _Alone()
+os.register_at_fork(after_in_child=_alone.forget)
 
 
 @cache

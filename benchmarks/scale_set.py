@@ -32,9 +32,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import vector_sets
 from harness import describe, in_fresh_process, keep, peak_bytes, seconds
-from vector_sets import folder as folder_of_sets
-from vector_sets import products, unit
 
 from mrl import Card, Nesting
 from mrl.maps import fit_pca
@@ -56,14 +55,14 @@ Result = dict[str, Any]
 
 def make_set(folder: Path, data: str) -> Result:
     """Write the rows that are repeated (39,797, 768), their deviations (768,) and the queries (4,275, 768)."""
-    rows, asked = (unit(part) for part in products(Path(data)))
+    rows, asked = (vector_sets.unit(part) for part in vector_sets.products(Path(data)))
     turn = fit_pca(rows)
     base, asked = (np.ascontiguousarray(turn.apply(part)[:, :WIDTH]) for part in (rows, asked))
     deviation = base.std(axis=0)
-    asked = asked + noise(-1, len(asked)) * (NOISE * deviation)
-    for name, array in (("base", base), ("deviation", deviation), ("queries", asked)):
+    asked += noise(-1, len(asked)) * (NOISE * deviation)
+    for name, array in {"base": base, "deviation": deviation, "queries": asked}.items():
         np.save(folder / f"{name}.npy", array)
-    return {"base": len(base), "queries": len(asked)}
+    return {"repeated": len(base), "queries": len(asked)}
 
 
 def noise(number: int, rows: int) -> np.ndarray:
@@ -109,8 +108,7 @@ def watched(name: str, into: Result) -> Iterator[None]:
         while not done.wait(0.05):
             peak[0] = max(peak[0], status("RssAnon"))
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
+    (watcher := threading.Thread(target=watch)).start()
     try:
         yield
     finally:
@@ -222,12 +220,11 @@ def table(sizes: list[Result]) -> str:
 def _line(each: Result) -> str:
     built, ways = each["build"], [each[way] for way in PLANS]
     anon = max(built[f"{part} peak RssAnon MiB"] for part in ("rows", "graph"))
-    opened = max(found["open seconds"] for found in ways) * 1e3
     line = f"{each['rows']:9,} {built['rows seconds']:7.1f} {built['graph seconds']:8.1f} {anon:12.0f}"
-    line += f" {built['disk MiB']:9.0f} {opened:8.1f}"
+    line += f" {built['disk MiB']:9.0f} {max(found['open seconds'] for found in ways) * 1e3:8.1f}"
     for found in ways:
-        line += f" {found['single ms'][0]:10.2f} {found['queries a second']:7.0f} {found['recall@10']:7.3f}"
-        line += f" {found['first seconds']:8.2f}"
+        rest = f"{found['queries a second']:7.0f} {found['recall@10']:7.3f} {found['first seconds']:8.2f}"
+        line += f" {found['single ms'][0]:10.2f} {rest}"
     return line
 
 
@@ -243,14 +240,12 @@ def draw(sizes: list[Result]) -> None:
     peaks = {part: [each["build"][f"{part} peak RssAnon MiB"] for each in sizes] for part in parts}
     waits = {way: [each[way]["single ms"][0] for each in sizes] for way in PLANS}
     with style():
-        figure = Figure(figsize=(11.2, 3.7))
-        panels = figure.subplots(1, 3)
+        panels = (figure := Figure(figsize=(11.2, 3.7))).subplots(1, 3)
         _curves(panels[0], rows, times, "Building, seconds")
-        _curves(panels[1], rows, peaks, "Peak RssAnon of it, MiB")
+        _curves(panels[1], rows, peaks, "Memory for it, MiB")
         _curves(panels[2], rows, waits, "One query, median ms")
         panels[1].axhline(BAR, color=FAINT, linewidth=0.9, linestyle=(0, (1, 2)))
-        place: dict[str, Any] = {"xytext": (2, -4), "textcoords": "offset points", "va": "top", "fontsize": 8.5}
-        panels[1].annotate("stays below 1.5 GiB", (rows[0], BAR), color=FAINT, **place)
+        panels[1].text(rows[0], BAR * 0.94, "stays below 1.5 GiB", va="top", fontsize=8.5, color=FAINT)
     (RESULTS / "scale.svg").write_text(svg(figure) + "\n")
     (RESULTS / "scale.png").write_bytes(png(figure))
 
@@ -262,10 +257,10 @@ def _curves(axes: Any, rows: list[int], curves: dict[str, list[float]], title: s
     for colour, (name, values) in zip(COLOURS, curves.items(), strict=False):
         axes.plot(rows, values, marker="o", color=colour)
         axes.annotate(name, (rows[-1], values[-1]), color=colour, **place)
-    axes.set(xscale="log", yscale="log", xlabel="rows", xlim=(rows[0] / 1.3, rows[-1] * 2.6))
-    axes.set_title(title)
+    axes.set(title=title, xscale="log", yscale="log", xlabel="rows", xlim=(rows[0] / 1.3, rows[-1] * 2.6))
     axes.set_xticks(rows, [f"{size // 1000:,}k" if size < 10**6 else f"{size / 1e6:g}M" for size in rows])
     axes.set_xticks([], minor=True)
+    axes.tick_params(which="minor", length=0)
     axes.yaxis.set_minor_formatter("")
     axes.yaxis.set_major_formatter("{x:g}")
 
@@ -293,7 +288,7 @@ def whole(args: argparse.Namespace) -> None:
     about, sizes = describe("numpy", "numba", "faiss-cpu", "mrl"), list[Result]()
     print(json.dumps(about, indent=2), flush=True)
     args.folder.mkdir(parents=True, exist_ok=True)
-    apart(args.folder, "make_set", folder_of_sets(args.data))
+    apart(args.folder, "make_set", vector_sets.folder(args.data))
     for size in map(int, args.sizes.split(",")):
         sizes.append(measure(size, args.folder))
         keep(args.keep, {"about": about, "cuts": str(SPEC.layout.cuts), "plans": PLANS, "sizes": sizes})

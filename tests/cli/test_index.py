@@ -189,7 +189,7 @@ def test_what_cannot_be_built_is_refused_and_leaves_nothing(here):
         (("numbers.npy",), r"numbers.npy must be a float matrix (n, width), got int64 of shape (300,)"),
         (("many.npy",), "many.npy holds several arrays; save the one that is meant with numpy.save"),
         (("no.npy",), "no.npy is no .npy of numbers or strings"),
-        (("bad.npy",), "row 7 has a NaN or an Inf (1 such rows); leave these out"),
+        (("bad.npy",), "row 7 has a NaN or an Inf (1 in all are such); leave these out"),
         (("v.npy", "--metric", "angle"), "angle"),
         (("v.npy", "--cuts", "4,8"), "the last cut must be the width, 16, got cuts 4,8"),
         (("v.npy", "--beside", "int8"), "cannot read a copy from 'int8'; write encoding=dim, as int8=64"),

@@ -120,7 +120,7 @@ def budgets(rows, queries, metric, unit=UNIT):
 
 
 def check_exact(found, rows, ids, queries, k, metric):
-    """Fail unless `found` (q, k) is the k best of all rows (n, d) with these ids, in order of (−score, id).
+    """Fail unless `found` is the k best of all rows (n, d) with these ids, in order of (−score, id).
 
     Scores that differ by less than the roundings of float64 may stand in either order; equal rows may not.
     """
@@ -128,7 +128,8 @@ def check_exact(found, rows, ids, queries, k, metric):
     truth, budget = scores(rows, queries, metric), budgets(rows, queries, metric)
     same = np.unique(rows + np.float32(0), axis=0, return_inverse=True)[1].ravel() if n else np.empty(0, int)
     where = {name: i for i, name in enumerate(ids.tolist())}
-    assert found.ids.shape == found.scores.shape == (len(queries), k)
+    assert found.ids.shape == found.scores.shape == (len(queries), found.ids.shape[1])
+    assert min(k, n) <= found.ids.shape[1] <= k  # with room for rows that a filter leaves out
     assert found.counts.tolist() == [min(k, n)] * len(queries)
     for q in range(len(queries)):
         count = int(found.counts[q])

@@ -70,7 +70,7 @@ def test_coarser_copies_are_kept_up_to_their_cut():
          "unknown encoding 'int4'; known are 1bit, int8, float16, float32"),
         (lambda: made.layout((8, 16)).reading(8, "int8"),
          "segment 0-8 of this index is stored as float32, not as int8; use one of these, or make a copy that has it: "
-         "mrl index relayout --beside int8"),
+         "mrl index relayout INDEX --out NEW --beside int8"),
         (lambda: made.layout((8, 16), beside={"int8": 8}).reading(16, "int8"),
          "segment 8-16 of this index is stored as float32"),
         (lambda: made.layout((8, 16)).reading(8, "int4"), "unknown encoding 'int4'"),
@@ -87,8 +87,8 @@ def test_encodings_that_cannot_be_are_refused(make, text):
         (lambda: made.layout((8, 16), beside={"int8": 12}), "int8 up to 12 dims needs a cut there; the cuts are 8,16"),
         (lambda: made.layout((8, 16)).level(12),
          "this index is cut at 8,16, not at 12; search at one of these dims, or make a copy that has the cut: "
-         "mrl index relayout --cuts 8,12,16"),
-        (lambda: made.layout((8, 16)).reading(4, "reference"), "mrl index relayout --cuts 4,8,16"),
+         "mrl index relayout INDEX --out NEW --cuts 8,12,16"),
+        (lambda: made.layout((8, 16)).reading(4, "reference"), "mrl index relayout INDEX --out NEW --cuts 4,8,16"),
     ],
 )  # fmt: skip
 def test_cuts_that_are_not_there_are_refused(make, text):

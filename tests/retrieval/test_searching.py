@@ -41,7 +41,7 @@ def with_(value):
 @pytest.mark.parametrize(
     ("queries", "text"),
     [
-        (with_(np.nan), "query 1 has a NaN or an Inf (1 such querys); leave these out"),
+        (with_(np.nan), "query 1 has a NaN or an Inf (1 in all are such); leave these out"),
         (with_(-np.inf), "query 1 has a NaN or an Inf"),
         (with_(1e20), "query 1 has length 1.0e+20; float32 products hold lengths from 1e-15 to 1e+15: rescale"),
         (with_(1.0) * np.float32(1e-25), "query 0 has length"),
@@ -80,11 +80,11 @@ def test_k_may_be_any_integer(index):
     [
         ("4:20,12:10", NestingError,
          "this index is cut at 4,8,16, not at 12; search at one of these dims, "
-         "or make a copy that has the cut: mrl index relayout --cuts 4,8,12,16"),
+         "or make a copy that has the cut: mrl index relayout INDEX --out NEW --cuts 4,8,12,16"),
         ("4:20,32:10", NestingError, "this index is cut at 4,8,16, not at 32"),
         ("4:20@int8,16:10", InputError,
          "segment 0-4 of this index is stored as float32, not as int8; use one of these, "
-         "or make a copy that has it: mrl index relayout --beside int8"),
+         "or make a copy that has it: mrl index relayout INDEX --out NEW --beside int8"),
         ("pca:abcdef012345,4:20", CardError, "the plan is for vectors mapped by pca:abcdef012345, "),
         ("4:2,16:1", InputError, "4:2 → 16:1 cannot give k = 3 results: its last stage gets 2 candidates"),
         ("4:20/hnsw,16:10", InputError, "has no graph over 4 dims"),
@@ -211,10 +211,13 @@ def test_what_is_missing_is_padded_for_many_and_left_out_for_one(index):
 def test_missing_ids_of_strings_are_empty(tmp_path):
     index = made.index(tmp_path / "i", made.random(2, WIDTH), CUTS, ids=["first", "second"])
     for plan in (None, "4:5,16:5"):
-        found = index.search(QUERY[None], 4, plan=plan)
-        assert sorted(found.ids[0].tolist()) == ["", "", "first", "second"]
-        assert found.ids[0, 2:].tolist() == ["", ""]
-        index.search(QUERY, 4, plan=plan, where="id == 'none'")
+        assert index.search(QUERY[None], 4, plan=plan, where="id == 'first'").ids.tolist() == [["first", ""]]
+        assert index.search(QUERY, 4, plan=plan, where="id == 'none'").ids.tolist() == []
+
+
+def test_there_is_no_room_for_more_results_than_rows(index):
+    for plan in (None, "4:60,16:20"):
+        assert index.search(QUERY[None], 10**12, plan=None if plan is None else "16:1").ids.shape == (1, index.rows)
 
 
 @pytest.mark.parametrize("plan", [None, "4:200,16:10", f"8:{10**12}"])
@@ -222,8 +225,7 @@ def test_an_empty_index_answers_with_nothing(tmp_path, plan, metric):
     index = Index.build(tmp_path / "i", Rows.of(np.empty((0, WIDTH), np.float32), made.card(WIDTH, metric)),
                         made.BuildSpec(made.layout(CUTS, beside={"int8": 16, "1bit": 16})))  # fmt: skip
     found = index.search(made.random(2, WIDTH), 3, plan=plan)
-    assert found.ids.tolist() == [[-1] * 3] * 2
-    assert found.scores.tolist() == [[-np.inf] * 3] * 2
+    assert found.ids.tolist() == found.scores.tolist() == [[], []]
     assert found.counts.tolist() == [0, 0]
     one = index.search(QUERY, 3, plan=plan)
     assert (one.ids.shape, one.counts.tolist()) == ((0,), [0])

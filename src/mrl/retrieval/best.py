@@ -13,6 +13,7 @@ from mrl.retrieval.encodings import Floats
 
 CODES = {"cosine": ranking.COSINE, "dot": ranking.DOT, "l2": ranking.L2}
 ALL = np.empty(0, np.bool_)  # stands for "every row is allowed"
+EVERY = np.empty(0, np.int64)  # stands for "one row after the other"
 
 
 class Best:
@@ -31,14 +32,15 @@ class Best:
         first: int,
         allowed: npt.NDArray[np.bool_] = ALL,
         at: int = 0,
+        rows: npt.NDArray[np.int64] = EVERY,
     ) -> None:
         """raw (q, n) products of queries `at` … with rows `first` … whose lengths are norms (n,).
 
-        allowed: (n,) which may be kept, or `ALL`.
+        allowed: (n,) which may be kept, or `ALL`. rows: (n,) where these are after `first`, or `EVERY`.
         """
         some = slice(at, at + len(raw))
         into = (self._keys[some], self._raws[some], self._filled[some])
-        ranking.offer(self._metric, raw, norms, allowed, first, *into)
+        ranking.offer(self._metric, raw, norms, allowed, rows, first, *into)
 
     def ranked(self) -> Candidates:
         """What was kept, best first."""

@@ -193,7 +193,7 @@ def _raised(
     pool = max(POOL, 4 * k)
     keys, raws = np.zeros((1, 2 * pool), np.uint64), np.zeros((1, 2 * pool), np.float32)
     filled = np.zeros(1, np.int64)
-    offer(metric, raw.reshape((1, raw.size)), whole, allowed, 0, keys, raws, filled)
+    offer(metric, raw.reshape((1, raw.size)), whole, allowed, np.empty(0, np.int64), 0, keys, raws, filled)
     order = np.argsort(keys[0, : filled[0]])[::-1][:pool]
     rows = (np.uint64(0xFFFFFFFF) - (keys[0][order] & np.uint64(0xFFFFFFFF))).astype(np.int64)
     some, unused = raws[0][order], np.zeros(order.size)

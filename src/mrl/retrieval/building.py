@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mrl.card import Card
-from mrl.disk import Content, Folder
+from mrl.disk import LOCK, Content, Folder
 from mrl.errors import InputError
 from mrl.maps import Rotation, fit_pca, mapped_card
 from mrl.nesting import Nesting, unit_prefix
@@ -54,17 +55,32 @@ def build(path: Path, rows: Rows, spec: BuildSpec, progress: Progress, turned: R
             f"the last cut must be the width, {rows.card.width}, got cuts {layout.cuts}; "
             "the full vectors are what the index keeps"
         )
-    folder = Folder.create(path, KIND, OWNED)
-    with folder.lock():
-        rows, turn = mapped(rows, spec.map)
-        growing = Growing(folder, layout, 0)
-        try:
-            strings, columns = _fill(growing, rows, turn, progress)
-            blocks, new = growing.finish()
-            _publish(folder, rows.card, layout, turned or turn, (blocks, new, strings, columns, growing.next))
-        except BaseException:
-            growing.discard()
-            raise
+    with _removed_if_refused(path):
+        folder = Folder.create(path, KIND, OWNED)
+        with folder.lock():
+            rows, turn = mapped(rows, spec.map)
+            growing = Growing(folder, layout, 0)
+            try:
+                strings, columns = _fill(growing, rows, turn, progress)
+                blocks, new = growing.finish()
+                _publish(folder, rows.card, layout, turned or turn, (blocks, new, strings, columns, growing.next))
+            except BaseException:
+                growing.discard()
+                raise
+
+
+@contextmanager
+def _removed_if_refused(path: Path) -> Iterator[None]:
+    """Rows that are refused leave nothing, not even the lock of a folder that never was an index."""
+    there = path.exists()
+    try:
+        yield
+    except InputError:
+        if not there:
+            with suppress(OSError):
+                (path / LOCK).unlink()
+                path.rmdir()
+        raise
 
 
 def mapped(rows: Rows, wanted: Rotation | str | None) -> tuple[Rows, Rotation | None]:
@@ -80,6 +96,7 @@ def mapped(rows: Rows, wanted: Rotation | str | None) -> tuple[Rows, Rotation | 
     else:
         rows, sample = _first_rows(rows)
     sample = np.asarray(sample, np.float32)
+    sample = sample[np.isfinite(sample).all(axis=1)]  # the others are refused, by number, when they are written
     return rows, fit_pca(unit_prefix(sample, rows.card.width) if rows.card.metric == "cosine" else sample)
 
 

@@ -17,7 +17,7 @@ from mrl.retrieval.layout import Layout
 from mrl.retrieval.plan import HNSW, Plan, Stage
 from mrl.retrieval.queries import Queries
 from mrl.retrieval.results import Work
-from mrl.retrieval.scan import Mask, readable, scan
+from mrl.retrieval.scan import Mask, readable, scan, scored
 from mrl.retrieval.snapshot import Snapshot
 
 NORM_BYTES = 4  # of the length of one prefix
@@ -31,12 +31,13 @@ def run(snapshot: Snapshot, plan: Plan, queries: Queries, masks: Sequence[Mask])
     for stage in plan.stages:
         began = time.perf_counter()
         if before is None:
-            found, candidates, read = _first(snapshot, stage, queries, masks)
+            found, candidates, read, name = _first(snapshot, stage, queries, masks)
         else:
+            name = str(stage)
             candidates = found.count
             read = candidates * _rerank(snapshot, before, stage, queries.narrow, found)
             found = found.cut(stage.keep)
-        work.append(Work(str(stage), candidates, read, time.perf_counter() - began))
+        work.append(Work(name, candidates, read, time.perf_counter() - began))
         before = stage
     return found, tuple(work)
 
@@ -56,8 +57,10 @@ def check(snapshot: Snapshot, plan: Plan) -> None:
             snapshot.graph(stage.dim, stage.engine)
 
 
-def _first(snapshot: Snapshot, stage: Stage, queries: Queries, masks: Sequence[Mask]) -> tuple[Candidates, int, int]:
-    """Candidates of the first stage, how many rows were scored, and the bytes read for that."""
+def _first(
+    snapshot: Snapshot, stage: Stage, queries: Queries, masks: Sequence[Mask]
+) -> tuple[Candidates, int, int, str]:
+    """Candidates of the first stage, how many rows were scored, the bytes read for that, and what was done."""
     reading = snapshot.layout.reading(stage.dim, stage.encoding)
     each = _bytes(snapshot.layout, reading, 0)
     metric, keep = snapshot.card.metric, max(1, min(stage.keep, snapshot.positions))
@@ -69,11 +72,12 @@ def _first(snapshot: Snapshot, stage: Stage, queries: Queries, masks: Sequence[M
             blocks, beside = [snapshot.blocks[i] for i in fresh], [masks[i] for i in fresh]
             new = scan(blocks, reading, queries.narrow, keep, metric, beside)
             _read_on(snapshot, reading, 0, queries.narrow, proposed)
-            count = proposed.count + len(queries) * sum(block.rows for block in blocks)
-            return proposed.joined(new).cut(keep), count, count * each
+            count = proposed.count + len(queries) * scored(blocks, beside)
+            return proposed.joined(new).cut(keep), count, count * each, str(stage)
     found = scan(snapshot.blocks, reading, queries.narrow, keep, metric, masks)
-    count = len(queries) * snapshot.positions
-    return found, count, count * each
+    count = len(queries) * scored(snapshot.blocks, masks)
+    name = str(stage) + (", scanned" if isinstance(stage.engine, HNSW) else "")  # the graph would lose recall
+    return found, count, count * each, name
 
 
 def _rerank(snapshot: Snapshot, before: Stage, stage: Stage, queries: Floats, found: Candidates) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ class Index:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._group = changes.Group()
-        self._locked = 0
+        self._seeing = threading.Lock()
 
     @classmethod
     def build(
@@ -100,8 +101,9 @@ class Index:
 
     def refresh(self) -> Index:
         """See what was committed since; returns itself."""
-        if not self._snapshot.folder.current():
-            self._snapshot = Snapshot(self._snapshot.folder.refreshed())
+        with self._seeing:  # one that began before a commit must not end after it, with what was before
+            if not self._snapshot.folder.current():
+                self._snapshot = Snapshot(self._snapshot.folder.refreshed())
         return self
 
     # ------------------------------------------------------------------------------------ reading

@@ -71,7 +71,7 @@ class Layout:
             text = f"this index is cut at {self.cuts}, not at {dim}; search at one of these dims"
             if dim < self.cuts.width:
                 cuts = ",".join(map(str, sorted((*self.cuts.dims, dim))))
-                text += f", or make a copy that has the cut: mrl index relayout --cuts {cuts}"
+                text += f", or make a copy that has the cut: mrl index relayout INDEX --out NEW --cuts {cuts}"
             raise NestingError(text)
         return self.cuts.dims.index(dim)
 
@@ -92,7 +92,8 @@ class Layout:
             return self.reference[level]
         raise InputError(
             f"segment {self.segment(level)} of this index is stored as {', '.join(self.encodings(level))}, not as "
-            f"{encoding}; use one of these, or make a copy that has it: mrl index relayout --beside {encoding}"
+            f"{encoding}; use one of these, or make a copy that has it: "
+            f"mrl index relayout INDEX --out NEW --beside {encoding}={self.cuts.dims[level]}"
         )
 
     def bytes_per_row(self) -> int:

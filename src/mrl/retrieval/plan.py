@@ -222,7 +222,9 @@ class Plan:
         """A plan from its JSON; the map may be left out. InputError for other versions and for unknown fields."""
         if (document.get("format"), document.get("version")) != (FORMAT, VERSION):
             found = f"{document.get('format')!r} {document.get('version')!r}"
-            raise InputError(f"a plan says format {FORMAT!r} and version {VERSION}, got {found}; install a newer mrl")
+            raise InputError(
+                f"a plan says format {FORMAT!r} and version {VERSION}, got {found}; write these, or install a newer mrl"
+            )
         if unknown := set(document) - {"format", "version", "map", "stages"}:
             raise InputError(f"unknown fields {', '.join(sorted(unknown))} in a plan; install a newer mrl")
         stages = document.get("stages")

@@ -51,9 +51,12 @@ def scored(metric: int, raw: Any, norms: Any, positions: Any, first: int, scores
 
 
 @_compiled
-def offer(metric: int, raw: Any, norms: Any, allowed: Any, first: int, keys: Any, raws: Any, filled: Any) -> None:
+def offer(
+    metric: int, raw: Any, norms: Any, allowed: Any, rows: Any, first: int, keys: Any, raws: Any, filled: Any
+) -> None:
     """Take rows into the best so far: raw (q, n), norms (n,), allowed (n,) bool or empty for all.
 
+    rows: (n,) where in the block they are, or empty where they are one after the other.
     keys, raws: (q, 2 keep), of which the first filled (q,) are in use; once filled has reached keep, the first keep
     were the best at the last tidying, keys[q, keep − 1] being the worst of them.
     """
@@ -71,7 +74,7 @@ def offer(metric: int, raw: Any, norms: Any, allowed: Any, first: int, keys: Any
             for j in range(start, stop):
                 if allowed.size and not allowed[j]:
                     continue
-                key = _key(bits[j - start], first + j)
+                key = _key(bits[j - start], first + (rows[j] if rows.size else j))
                 if key > worst:
                     keys[q, count], raws[q, count] = key, raw[q, j]
                     count += 1

@@ -22,17 +22,18 @@ class Work:
     seconds: float
 
     def line(self) -> str:
-        return f"{self.stage:24} {self.candidates:12,} {self.bytes / 1e6:10.3f} {self.seconds * 1e3:9.3f}"
+        took = f"{self.seconds * 1e3:9.3f}" if self.seconds else ""  # told once for all levels of an exact search
+        return f"{self.stage:24} {self.candidates:12,} {self.bytes / 1e6:10.3f} {took}"
 
 
 @dataclass(frozen=True, eq=False)
 class Results:
     """The rows found for each query, best first, equal scores by id.
 
-    ids: (q, k) integers or strings; −1 or "" where fewer than k rows could be found. scores: (q, k) by `metric` at
-    `dim` dims, larger is nearer (l2: minus the squared distance); −inf where there is no row. counts: (q,) rows found.
-    plan: what was run, `exact` for an exact search. work: what each of its stages did. For a single query vector (d,)
-    ids and scores are (m,), with m ≤ k the number found.
+    ids: (q, k) integers or strings, or (q, rows) where the index has fewer; −1 or "" where fewer could be found.
+    scores: likewise, by `metric` at `dim` dims, larger is nearer (l2: minus the squared distance); −inf where there is
+    no row. counts: (q,) rows found. plan: what was run, `exact` for an exact search. work: what each of its stages did.
+    For a single query vector (d,) ids and scores are (m,), with m ≤ k the number found.
     """
 
     ids: npt.NDArray[Any]

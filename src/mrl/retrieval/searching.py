@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +20,6 @@ from mrl.retrieval.results import Results, Work
 from mrl.retrieval.scan import Mask
 from mrl.retrieval.snapshot import Snapshot
 from mrl.vectors import Table
-
-if TYPE_CHECKING:
-    pass
-
-Where = "str | filters.Filter | pyarrow.compute.Expression"
 
 MANY, TRIED = 16, 4  # of at least so many queries the first few show how much the bound leaves to read
 PRUNED = 0.1  # share of the coordinates; a processor multiplies whole tiles about ten times as fast as rows it picks
@@ -139,10 +134,12 @@ def _levels(snapshot: Snapshot, read: npt.NDArray[np.int64], seconds: float) -> 
 def _results(
     snapshot: Snapshot, positions: Any, scores: Any, k: int, dim: int, plan: str, work: tuple[Work, ...]
 ) -> Results:
-    """Ids for positions, equal scores in order of ids, and room for k."""
+    """Ids for positions, equal scores in order of ids, and room for k, or for all rows if these are fewer."""
+    room = min(k, snapshot.rows)
+    positions, scores = positions[:, :room], scores[:, :room]
     ids = snapshot.ids_at(positions)
     positions, scores, ids = _by_id(positions, scores, ids)  # the query's own factor may make scores equal
-    missing = k - positions.shape[1]
+    missing = room - positions.shape[1]
     if missing > 0:
         pad = ((0, 0), (0, missing))
         blank = "" if ids.dtype.kind == "U" else -1

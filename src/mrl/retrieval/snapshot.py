@@ -67,7 +67,9 @@ class Snapshot:
             there = ", ".join(f"{g.about.dim} dims ({g.about.m}, {g.about.ef_construction})" for g in self.graphs)
             raise InputError(
                 f"{self.folder.path} has no graph over {dim} dims built with m = {engine.m}, ef_construction = "
-                f"{engine.ef_construction}; it has {there or 'none'}. Build one: mrl index compact --graph {dim}"
+                f"{engine.ef_construction}; it has {there or 'none'}. Build one: "
+                f"mrl index compact {self.folder.path} --graph {dim} --graph-m {engine.m} "
+                f"--graph-ef {engine.ef_construction}"
             )
         return found
 

@@ -144,7 +144,7 @@ def check_lengths(vectors: npt.NDArray[Any], *, cosine: bool, what: str = "row",
     norms = prefix_norms(vectors, Nesting((vectors.shape[1],)))[:, 0]
     bad = np.flatnonzero(~np.isfinite(norms))
     if len(bad):
-        raise InputError(f"{what} {first + bad[0]} has a NaN or an Inf ({len(bad)} such {what}s); leave these out")
+        raise InputError(f"{what} {first + bad[0]} has a NaN or an Inf ({len(bad)} in all are such); leave these out")
     extreme = norms > LARGEST
     if cosine:
         extreme |= (norms > 0) & (norms < 1 / LARGEST)

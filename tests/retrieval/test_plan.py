@@ -187,7 +187,8 @@ GOOD = Plan.adaptive(16, 64).to_json()
 
 @pytest.mark.parametrize(
     ("document", "said"),
-    [({**GOOD, "version": 2}, "a plan says format 'mrl-plan' and version 1, got 'mrl-plan' 2; write these, or install a newer mrl"),
+    [({**GOOD, "version": 2},
+      "a plan says format 'mrl-plan' and version 1, got 'mrl-plan' 2; write these, or install a newer mrl"),
      ({**GOOD, "format": "mrl-card"}, "got 'mrl-card' 1"), ({"stages": ["8:1"]}, "got None None"),
      ({**GOOD, "colour": 1, "age": 2}, "unknown fields age, colour in a plan; install a newer mrl"),
      ({**GOOD, "stages": "8:1"}, 'a list of texts such as ["32:200", "1024:10"], got \'8:1\''),

@@ -6,7 +6,9 @@ whatever came meanwhile is committed together next. Each returns once its change
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -16,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from mrl.errors import InputError
-from mrl.retrieval.blocks import OWNED
 from mrl.retrieval.building import Progress
 from mrl.retrieval.rows import BATCH, Batch, Rows, check_ids, checked, numbered
 from mrl.retrieval.snapshot import Snapshot
@@ -48,11 +49,19 @@ Commit = Callable[[list[Change]], None]  # not kept: an index that only a cycle 
 
 @dataclass(eq=False)
 class Group:
-    """Changes that wait for the next commit."""
+    """Changes that wait for the next commit. seeing: held while the newest state is looked for."""
 
     _waiting: list[Change] = field(default_factory=list)
     _queue: threading.Lock = field(default_factory=threading.Lock)
     _turn: Turn = field(default_factory=threading.RLock)  # taken again by changes inside `writing`
+    seeing: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        _groups.add(self)
+
+    def forget(self) -> None:
+        """In a forked child: whoever held the locks, and waited, is in the parent."""
+        self._waiting, self._queue, self._turn, self.seeing = [], threading.Lock(), threading.RLock(), threading.Lock()
 
     def submit(self, change: Change, commit: Commit) -> int:
         """Returns once the change is committed, by this thread or by another; raises what it was refused with."""
@@ -70,6 +79,17 @@ class Group:
     def alone(self) -> Turn:
         """Held while something larger is committed."""
         return self._turn
+
+
+_groups: weakref.WeakSet[Group] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for group in list(_groups):
+        group.forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)
 
 
 def _run(together: list[Change], commit: Commit) -> None:
@@ -98,8 +118,10 @@ def apply(changes: Sequence[Change], newest: Callable[[], Snapshot]) -> None:
                     _take(coming, change, fresh)
                 except InputError as refused:
                     change.error, change.done = refused, True
-            if any(not change.done for change in waiting[:taken]):
+            if any(change.count and not change.done for change in waiting[:taken]):
                 coming.commit()
+            else:
+                coming.discard()
         except BaseException:
             coming.discard()
             raise
@@ -172,7 +194,7 @@ def small(rows: Rows, *, mapped: bool) -> Batch | None:
         ids.append(None if batch.ids is None else names)
         payloads.append(batch.payload)
     if not vectors:
-        return None
+        return Batch(np.empty((0, rows.card.width), np.float32))
     together = None if _none(ids, "ids") else np.concatenate([each for each in ids if each is not None])
     return Batch(np.concatenate(vectors), together, _joined(payloads))
 
@@ -252,4 +274,4 @@ def ids_of(ids: Any) -> npt.NDArray[Any]:
     return check_ids(array, array.size)
 
 
-__all__ = ["OWNED", "Change", "Group", "apply", "compact", "ids_of", "large", "small"]
+__all__ = ["Change", "Group", "apply", "compact", "ids_of", "large", "small"]

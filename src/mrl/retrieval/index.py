@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -56,7 +55,6 @@ class Index:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._group = changes.Group()
-        self._seeing = threading.Lock()
 
     @classmethod
     def build(
@@ -67,7 +65,13 @@ class Index:
         progress: called with what is done, how many, of how many. ExistsError if something is at `path`; InputError or
         CardError naming the row that cannot be stored; StorageError if the disk refuses.
         """
-        build(Path(path), Rows.table(rows) if isinstance(rows, Table) else rows, spec, progress)
+        source = Rows.table(rows) if isinstance(rows, Table) else rows
+        if not isinstance(source, Rows) or not isinstance(spec, BuildSpec):
+            raise InputError(
+                f"an index is built from Rows or a Table, and a BuildSpec, got {type(rows).__name__} and "
+                f"{type(spec).__name__}; Rows.of(vectors, card) takes an array"
+            )
+        build(Path(path), source, spec, progress)
         return cls.open(path)
 
     @classmethod
@@ -101,7 +105,7 @@ class Index:
 
     def refresh(self) -> Index:
         """See what was committed since; returns itself."""
-        with self._seeing:  # one that began before a commit must not end after it, with what was before
+        with self._group.seeing:  # one that began before a commit must not end after it, with what was before
             if not self._snapshot.folder.current():
                 self._snapshot = Snapshot(self._snapshot.folder.refreshed())
         return self
@@ -126,6 +130,8 @@ class Index:
             raise InputError(f"exact search needs no plan, got {plan}; leave one of the two out")
         if isinstance(plan, str):
             plan = Plan.parse(plan)
+        if not isinstance(plan, Plan | None):
+            raise InputError(f"plan is a Plan or its text such as 32:200,1024:10, got {plan!r}")
         return searching.search(self._snapshot, queries, k, plan, where)
 
     def prepare(self, queries: npt.NDArray[Any], *, mapped: bool = False) -> Queries:
@@ -133,7 +139,7 @@ class Index:
 
         mapped: whether they went through it before, as those of a map that you keep yourself.
         """
-        return Queries.of(queries, self._snapshot, mapped=mapped)
+        return Queries.of(np.asarray(queries), self._snapshot, mapped=mapped)
 
     def get(self, ids: npt.ArrayLike) -> Records:
         """Rows by their ids, in that order. InputError naming the first id that is not there."""
@@ -165,6 +171,8 @@ class Index:
     def _add(self, rows: Any, ids: Any, payload: Any, *, replaces: bool, progress: Progress = silent) -> int:
         source, mapped = self._source(rows, ids, payload)
         batch = changes.small(source, mapped=mapped)
+        if batch is not None and not len(batch.vectors):
+            return 0
         if batch is not None:
             return self._group.submit(changes.Change(batch, batch.ids, replaces), self._apply)
         with self.writing():

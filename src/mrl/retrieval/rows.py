@@ -86,8 +86,15 @@ class Rows:
 
     @classmethod
     def stream(cls, batches: Iterable[Batch], card: Card, count: int | None = None) -> Rows:
-        """Batches that come one after the other, once."""
-        return cls(card, lambda: iter(batches), count)
+        """Batches that come one after the other, once; InputError if they are asked for again."""
+        left = [batches]
+
+        def once() -> Iterator[Batch]:
+            if not left:
+                raise InputError("this stream of rows was read already; make a new one")
+            return iter(left.pop())
+
+        return cls(card, once, count)
 
 
 def _spread(rows: int, n: int) -> npt.NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import pyarrow
 
     from mrl.retrieval.snapshot import Snapshot
+
+MOST = 2**32 - 1  # rows, deleted ones that are still there included: a position is half of a 64-bit key
 
 
 @dataclass(frozen=True)
@@ -195,12 +197,15 @@ class Coming:
 
 
 def publish(folder: Folder, contents: Contents, new: Mapping[str, Content]) -> None:
-    """Commit a state with these new files and those old ones that it names."""
+    """Commit a state with these new files and those old ones that it names. InputError for more rows than places."""
+    rows = sum(block.rows for block in contents.blocks)
+    if rows > MOST:
+        raise InputError(f"an index has room for {MOST} rows, this would have {rows}; compact it, or split it in two")
     folder.commit(new, contents.to_json(), keep=contents.names)
 
 
 def living(
-    snapshot: Snapshot, numbers: Sequence[int], batch: int, said: Callable[[int], object] = lambda n: None
+    snapshot: Snapshot, numbers: Sequence[int], batch: int
 ) -> Iterator[tuple[Floats, npt.NDArray[Any], pyarrow.Table | None]]:
     """The rows of some blocks that are not deleted, as the encodings of record hold them, batch by batch."""
     import pyarrow
@@ -214,7 +219,6 @@ def living(
                 rows = rows[block.alive[rows]]
             payload = None if block.payload is None else _own(block.payload.take(pyarrow.array(rows)))
             yield block.decoded(rows), block.ids[rows], payload
-            said(len(rows))
 
 
 def _own(taken: pyarrow.Table) -> pyarrow.Table:

@@ -14,9 +14,8 @@ from typing import Any
 
 import numba
 import numpy as np
-from llvmlite import ir
-from numba.extending import intrinsic
 
+from mrl.retrieval.addresses import carray, fetch, floats, halves
 from mrl.retrieval.kernels import SUMS, half
 from mrl.retrieval.ranking import COSINE, DOT, offer, score
 
@@ -24,63 +23,44 @@ NORM_ERROR = 2.0**-21  # of |x|², from a length that was rounded to float32 and
 LOST = 2.0**-70  # more than any product, sum or length loses that is below what float32 holds at full precision
 AHEAD = 12  # rows whose first bytes are asked for before they are read
 LINES = 8  # of 64 bytes each: more of a row the processor fetches by itself
+DENSE = 0.5  # share of rows in question from which on a segment is read whole, not row by row
 POOL = 128  # rows that look best at the first cut; of those the ones that look best at the second are finished
 
 _compiled = numba.njit(nogil=True, cache=True)
 _summing = numba.njit(nogil=True, cache=True, fastmath=SUMS)
 _inlined = numba.njit(inline="always")
-carray: Any = numba.carray  # type: ignore[attr-defined]
-
-
-def _pointing(kind: Any) -> Any:
-    """A compiled function that takes an address for a pointer to such values."""
-    pointer: Any = numba.types.CPointer(kind)  # type: ignore[no-untyped-call]
-
-    def at(typing: Any, address: Any) -> Any:
-        return pointer(numba.uint64), lambda context, builder, _, given: builder.inttoptr(
-            given[0], context.get_value_type(pointer)
-        )
-
-    return intrinsic(at)
-
-
-_floats, _halves = _pointing(numba.float32), _pointing(numba.uint16)
-
-
-def _ask(typing: Any, address: Any) -> Any:
-    """Ask for the 64 bytes at an address; nothing happens if there are none."""
-
-    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
-        ask = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
-        builder.call(ask, [builder.inttoptr(given[0], byte), *(ir.Constant(word, value) for value in (0, 3, 1))])
-        return context.get_dummy_value()
-
-    return numba.void(numba.uint64), generate
-
-
-_fetch: Any = intrinsic(_ask)
 
 
 @_summing
-def _scan(address: int, halved: bool, rows: int, query: Any, raw: Any) -> None:
-    """raw (n,) = products of all rows of a segment."""
-    width = query.size
+def _scan(address: int, halved: bool, query: Any, raw: Any) -> None:
+    """raw (n,) += products of all rows of a segment; four rows at a time share what is loaded of the query."""
+    width, rows = query.size, raw.size
     if halved:
-        bits = carray(_halves(address), (rows, width))
+        bits = carray(halves(address), (rows, width))
         for i in range(rows):
             total = np.float32(0)
             for j in range(width):
                 total += half(bits[i, j]) * query[j]
-            raw[i] = total
+            raw[i] += total
         return
-    codes = carray(_floats(address), (rows, width))
-    for i in range(rows):
+    codes = carray(floats(address), (rows, width))
+    whole = rows - rows % 4
+    for i in range(0, whole, 4):
+        one, two, three, four = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+        for j in range(width):
+            one += codes[i, j] * query[j]
+            two += codes[i + 1, j] * query[j]
+            three += codes[i + 2, j] * query[j]
+            four += codes[i + 3, j] * query[j]
+        raw[i] += one
+        raw[i + 1] += two
+        raw[i + 2] += three
+        raw[i + 3] += four
+    for i in range(whole, rows):
         total = np.float32(0)
         for j in range(width):
             total += codes[i, j] * query[j]
-        raw[i] = total
+        raw[i] += total
 
 
 @_summing
@@ -92,13 +72,13 @@ def _read(address: int, halved: bool, count: int, query: Any, rows: Any, raw: An
     sure = 1 - (width + 16) * 2.0**-24  # no more than this share of a sum of squares is rounding
     for c in range(min(AHEAD, count)):
         for line in range(lines):
-            _fetch(address + rows[c] * size + 64 * line)
-    bits = carray(_halves(address), (1 << 40, width))
-    codes = carray(_floats(address), (1 << 40, width))
+            fetch(address + rows[c] * size + 64 * line)
+    bits = carray(halves(address), (1 << 40, width))
+    codes = carray(floats(address), (1 << 40, width))
     for c in range(count):
         if c + AHEAD < count:
             for line in range(lines):
-                _fetch(address + rows[c + AHEAD] * size + 64 * line)
+                fetch(address + rows[c + AHEAD] * size + 64 * line)
         i = rows[c]
         product, square = np.float32(0), np.float32(0)
         if halved:
@@ -126,18 +106,31 @@ def _gap(metric: int, raw: Any, norm: Any, slack: float, floor: float) -> float:
     return (floor + length * length * (1 - NORM_ERROR)) / 2 - so_far
 
 
+@_inlined
+def _rest(norm: Any, prefix: Any) -> float:
+    """The squared length of what lies behind a cut, at most."""
+    length, read = np.float64(norm), np.float64(prefix)
+    return length * length * (1 + NORM_ERROR) - read * read * (1 - NORM_ERROR)
+
+
 @_compiled
 def _first(
-    metric: int, raw: Any, norms: Any, allowed: Any, behind: float, slack: float, floor: float, rows: Any
+    metric: int,
+    raw: Any,
+    whole: Any,
+    prefix: Any,
+    allowed: Any,
+    behind: float,
+    slack: float,
+    floor: float,
+    rows: Any,
 ) -> int:
-    """List the rows that can still score `floor` after the first segment; how many."""
+    """List the rows that can still score `floor`, of all, from the lengths of them (n,) and of their prefixes (n,)."""
     found = 0
-    whole = norms[norms.shape[0] - 1]
     for i in range(raw.size):
         gap = _gap(metric, raw[i], whole[i], slack, floor)
-        length, prefix = np.float64(whole[i]), np.float64(norms[0, i])
-        rest = length * length * (1 + NORM_ERROR) - prefix * prefix * (1 - NORM_ERROR)
         rows[found] = i
+        rest = _rest(whole[i], prefix[i])
         found += int((gap <= 0) | (gap * gap <= behind * behind * rest))
     if allowed.size:
         every, found = found, 0
@@ -237,22 +230,22 @@ def search(
     raised here. read: (cuts,) counts the rows read of each segment.
     """
     n, last = norms.shape[1], at.size - 1
-    raw = np.empty(n, np.float32)
-    _scan(at[0], halved[0], n, query[: ends[1]], raw)
-    read[0] += n
-    _raised(metric, query, ends, at, halved, raw, norms, allowed, slack, best)
-    rows = np.empty(n + 1, np.int64)
-    count = _first(metric, raw, norms, allowed, behind[0], slack, best[0], rows)
+    raw, rows, level, count = np.zeros(n, np.float32), np.empty(n + 1, np.int64), 0, n
+    while level <= last and count > DENSE * n:  # as long as most rows are in question, all are read
+        _scan(at[level], halved[level], query[ends[level] : ends[level + 1]], raw)
+        read[level] += n
+        if level == 0:
+            _raised(metric, query, ends, at, halved, raw, norms, allowed, slack, best)
+        count = _first(metric, raw, norms[last], norms[level], allowed, behind[level], slack, best[0], rows)
+        level += 1
     some, norm, left = np.empty(count, np.float32), np.empty(count, np.float32), np.empty(count)
     for c in range(count):
         i = rows[c]
-        length, prefix = np.float64(norms[last, i]), np.float64(norms[0, i])
-        some[c], norm[c] = raw[i], norms[last, i]
-        left[c] = length * length * (1 + NORM_ERROR) - prefix * prefix * (1 - NORM_ERROR)
-    for level in range(1, last + 1):
-        read[level] += count
-        _read(at[level], halved[level], count, query[ends[level] : ends[level + 1]], rows, some, left)
-        count = _drop(metric, behind[level], slack, best[0], rows, some, left, norm, count)
+        some[c], norm[c], left[c] = raw[i], norms[last, i], _rest(norms[last, i], norms[level - 1, i])
+    for later in range(level, last + 1):
+        read[later] += count
+        _read(at[later], halved[later], count, query[ends[later] : ends[later + 1]], rows, some, left)
+        count = _drop(metric, behind[later], slack, best[0], rows, some, left, norm, count)
     return rows[:count].copy(), some[:count].copy()
 
 
@@ -276,8 +269,8 @@ def scores64(metric: int, ends: Any, at: Any, halved: Any, rows: Any, query: Any
         products[:], squares[:] = 0.0, 0.0
         for level in range(at.size):
             width = ends[level + 1] - ends[level]
-            codes = carray(_floats(at[level]), (1 << 40, width))
-            bits = carray(_halves(at[level]), (1 << 40, width))
+            codes = carray(floats(at[level]), (1 << 40, width))
+            bits = carray(halves(at[level]), (1 << 40, width))
             for j in range(width):
                 x = np.float64(half(bits[rows[c], j]) if halved[level] else codes[rows[c], j])
                 lane, q = j & 7, query[ends[level] + j]

@@ -21,9 +21,10 @@ from mrl.retrieval.ranking import COSINE, DOT, offer, score
 
 NORM_ERROR = 2.0**-21  # of |x|², from a length that was rounded to float32 and squared
 LOST = 2.0**-70  # more than any product, sum or length loses that is below what float32 holds at full precision
-AHEAD = 12  # rows whose first bytes are asked for before they are read
+AHEAD = 32  # rows whose first bytes are asked for before they are read
 LINES = 8  # of 64 bytes each: more of a row the processor fetches by itself
 DENSE = 0.5  # share of rows in question from which on a segment is read whole, not row by row
+NARROW = 64  # dims of a segment
 POOL = 128  # rows that look best at the first cut; of those the ones that look best at the second are finished
 
 _compiled = numba.njit(nogil=True, cache=True)
@@ -33,7 +34,10 @@ _inlined = numba.njit(inline="always")
 
 @_summing
 def _scan(address: int, halved: bool, query: Any, raw: Any) -> None:
-    """raw (n,) += products of all rows of a segment; four rows at a time share what is loaded of the query."""
+    """raw (n,) += products of all rows of a segment.
+
+    Narrow rows go four at a time, to share what is loaded of the query; wide ones in one stream, which memory likes.
+    """
     width, rows = query.size, raw.size
     if halved:
         bits = carray(halves(address), (rows, width))
@@ -44,7 +48,7 @@ def _scan(address: int, halved: bool, query: Any, raw: Any) -> None:
             raw[i] += total
         return
     codes = carray(floats(address), (rows, width))
-    whole = rows - rows % 4
+    whole = rows - rows % 4 if width <= NARROW else 0
     for i in range(0, whole, 4):
         one, two, three, four = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
         for j in range(width):

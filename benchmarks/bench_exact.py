@@ -6,8 +6,8 @@ DIR (or MRL_DATA) holds the sets `fashion-products`, `cohere-4096` and `mobilene
 unit length; each pair is one query of the set that was held out. Rows "plain" have no map, on both sides the vectors as
 they are, cut at 128 dims and the width; rows "pca" compare an index with the PCA map, cut at every halving, with
 FlatIPPanorama, at the best of four numbers of levels, on the rotated vectors, both given queries that were turned
-beforehand. What turning a query costs is told beside it. Paired runs evict each other's data from the caches; the figure
-"each by itself" has one run after the other of the same kind.
+beforehand. What turning a query costs is told beside it. Paired runs evict each other's data from the caches; the
+figure "each by itself" has one run after the other of the same kind.
 """
 
 from __future__ import annotations

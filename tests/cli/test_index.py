@@ -85,7 +85,7 @@ def built(here):
 def test_an_npy_becomes_an_index(here):
     out, err = done("build", "v.npy", "--out", "ix", "--model", "mine", "--metric", "dot", "--dims", "4..16")
     assert out == "ix\n"
-    assert err == "300 rows, cut at 16\n"  # trained dims from 32 on, and the width
+    assert err == "300 rows, cut at 4,8,16\n"  # none of the trained dims is 32 or more
     index = Index.open("ix")
     assert index.card == Card("mine", WIDTH, Nesting((4, 8, 16)), "dot")
     np.testing.assert_array_equal(index.get(np.arange(ROWS)).vectors, vectors())

@@ -19,8 +19,8 @@ class Shape:
 
     cuts: str | None = option(
         None,
-        "Dims that can be searched, as 32,64,1024; the last is the width. Without them: the trained dims from 32 on, "
-        "or the width's halves; a copy keeps those of its index.",
+        "Dims that can be searched, as 32,64,1024; the last is the width. Without them: the trained dims, from 32 on "
+        "if some are, or the width's halves; a copy keeps those of its index.",
     )
     reference: str | None = option(
         None,

@@ -40,8 +40,12 @@ class BuildSpec:
 
 
 def default_layout(card: Card) -> Layout:
-    """Cuts at the trained dims from 32 on and at the width; for vectors not trained to nest, at its halves."""
-    dims = {dim for dim in card.nesting.dims if NARROWEST <= dim < card.width} | {card.width}
+    """Cuts at the trained dims from 32 on and at the width; for vectors not trained to nest, at its halves.
+
+    Where no trained dim but the width is as wide as that, all of them are cuts.
+    """
+    trained = {dim for dim in card.nesting.dims if dim < card.width}
+    dims = ({dim for dim in trained if dim >= NARROWEST} or trained) | {card.width}
     if card.nesting.dims == (card.width,):
         dims |= set(Nesting.halving(card.width, min(NARROWEST, card.width)).dims)
     return Layout.of(Nesting(tuple(sorted(dims))))

@@ -81,13 +81,13 @@ def main() -> None:
                 workers = None if kind == "memory" else args.workers
                 run = train(SPEC, images, Path(folder) / f"{kind}-{round_}", workers=workers, quiet=True)
                 if round_:
-                    speeds[kind].append(run.log[-1]["images_per_second"])
+                    speeds[kind].append(run.log[-1]["rows_per_second"])
     result: dict[str, object] = {"about": about, "images": args.images}
     for kind, found in speeds.items():
         shares = np.array(found) / np.array(speeds["memory"])
         low, mid, high = np.percentile(shares, [25, 50, 75])
         print(f"{kind:8} {np.median(found):7.0f} images/s, {mid:.3f} of memory's (quartiles {low:.3f} to {high:.3f})")
-        result[kind] = {"images_per_second": round(float(np.median(found))), "of_memory": round(float(mid), 3)}
+        result[kind] = {"rows_per_second": round(float(np.median(found))), "of_memory": round(float(mid), 3)}
     keep("pipeline", result)
 
 

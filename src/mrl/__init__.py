@@ -17,19 +17,20 @@ from mrl.vectors import Table
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from mrl.encoders import ImageEncoder
+    from mrl.encoders import ImageEncoder, TextEncoder
 
 __all__ = ["Card", "HeadWeights", "MrlError", "Nesting", "Table", "load", "prefix", "unit_prefix"]
 __version__ = "0.1.0"
 
 
-def load(run: str | Path, network: Module | None = None, *, best: bool = False) -> ImageEncoder:
-    """The encoder of a training run, or of its own file, ready to encode. Needs the `train` extra.
+def load(run: str | Path, network: Module | None = None, *, best: bool = False) -> ImageEncoder | TextEncoder:
+    """The encoder of a training run, of its own file, or of a sentence-transformers folder, ready to encode images or
+    texts. Needs the `train` extra.
 
     network: your own module, where the run was trained with one; its file holds weights and no code. best: of a run,
-    the encoder of the best validation accuracy, not the newest.
+    the encoder of the best validation score, not the newest.
 
-    `load(RUN).encode(images, dim=64)` gives (n, 64) float32, cut as the run's metric asks for.
+    `load(RUN).encode(rows, dim=64)` gives (n, 64) float32, cut as the run's metric asks for.
     """
     from mrl.encoders import load as load_encoder
 

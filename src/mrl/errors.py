@@ -8,6 +8,7 @@
     │   ├── ExistsError   the output is already there; nothing is overwritten
     │   ├── DamagedError  bytes differ from what was committed; the file is named
     │   └── UnfinishedError  a writer stopped before it was done
+    ├── EndpointError     an endpoint cannot be reached, or refuses             (also a ConnectionError)
     ├── DivergedError     training met a loss that is not finite              (also an ArithmeticError)
     └── MissingError      an optional package is absent                       (also an ImportError)
 
@@ -47,6 +48,10 @@ class DamagedError(StorageError):
 
 class UnfinishedError(StorageError):
     """A writer stopped before it was done."""
+
+
+class EndpointError(MrlError, ConnectionError):
+    """An endpoint over the network cannot be reached, refuses what it was asked, or answers something else."""
 
 
 class DivergedError(MrlError, ArithmeticError):

@@ -119,7 +119,10 @@ class HeadWeights:
         path = Path(path)
         if path.is_dir():
             run = Folder.open(path, "mrl-run")
-            path = run.verified(chosen(run, best=best)["head"])
+            name = chosen(run, best=best)["head"]
+            if name is None:
+                raise InputError(f"{path} was trained to compare texts, so it has no classifiers; leave the head out")
+            path = run.verified(name)
         tensors, about = read_tensors(path, KIND)
         weights = tuple(tensors[f"weight.{i}"] for i in range(sum(name.startswith("weight.") for name in tensors)))
         biases = tuple(tensors[f"bias.{i}"] for i in range(len(tensors) - len(weights)))

@@ -93,6 +93,16 @@ def test_the_sentence_gives_both_intervals_and_the_unfavourable_ratio(ladder):
     )
 
 
+def test_a_correlation_is_no_percentage_and_keeps_nothing_below_zero(ladder):
+    rows = [replace(row, low=row.value - 0.3) for row in ladder(0.2, 0.2, measure="Spearman")]
+    assert headline(rows) == "MRL keeps 100.0 % of its 16-dim Spearman correlation at 8 dims: 2× smaller vectors"
+    said = sentence(findings(rows)[0])
+    assert said.startswith("20.0 (-10.0 to ")
+    assert said.endswith("At the unfavourable ends of both intervals, 0.0 % is kept.")
+    alone = headline([replace(row, value=-0.25, trained=False) for row in rows])
+    assert alone == "MRL reaches -25.0 Spearman correlation at 8 dims"
+
+
 def test_without_intervals_no_interval_is_invented(ladder):
     rows = [replace(row, low=math.nan, high=math.nan) for row in ladder(0.9, 0.9)]
     assert sentence(findings(rows)[0]) == "90.0 % against 90.0 % at 16 dims."

@@ -148,7 +148,7 @@ def test_the_headline_is_the_heading(document):
 
 def test_only_words_that_occur_are_explained(rows, document):
     assert "the paper's form" in document.text
-    assert "Wilson score: top-1, top-5, 1-NN, 10-NN. Bootstrap over queries: mAP@10, P@10." in document.text
+    assert "Wilson score: top-1, top-5, 1-NN, 10-NN. Bootstrap over queries or pairs: mAP@10, P@10." in document.text
     assert "arXiv 2205.13147" in document.text
     few = Document(_page([row for row in rows if row.measure == "1-NN" and row.run == "MRL" and row.trained])).text
     for absent in ("probe", "interpolated", "the paper's form", "Fixed-feature", "best mean"):

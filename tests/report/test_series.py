@@ -39,6 +39,22 @@ def test_measures_have_readable_titles_and_unknown_ones_keep_their_name():
     assert s.title("20-NN") == "20-NN accuracy"
     assert s.title("mAP@100") == "Mean average precision (mAP@100)"
     assert s.title("spearman") == "spearman"
+    assert s.title("nDCG@10") == "Ranking quality (nDCG@10)"
+    assert s.noun("recall@100") == "recall@100"
+    assert s.title("Spearman") == "Spearman correlation \u00d7 100"
+    assert s.noun("Pearson") == "Pearson correlation"
+
+
+def test_measures_with_judgements_are_drawn_by_their_smallest_k(ladder):
+    names = ("P@10", "AP@10", "recall@10", "recall@100", "MRR@10", "nDCG@10")
+    rows = [row for name in names for row in ladder(0.1, 0.2, measure=name)]
+    assert s.main_measures(rows) == ["nDCG@10", "MRR@10", "recall@10"]
+    pairs = [row for name in ("Pearson", "Spearman") for row in ladder(0.1, 0.2, measure=name)]
+    assert s.main_measures(pairs) == ["Spearman"]
+
+
+def test_correlations_are_no_shares():
+    assert [s.is_share(name) for name in ("Spearman", "Pearson", "nDCG@10", "1-NN", "mine")] == [0, 0, 1, 1, 1]
 
 
 def test_plots_of_measures_that_differ_in_punctuation_have_names_of_their_own(ladder):

@@ -56,7 +56,7 @@ def test_the_log_has_every_level(tmp_path):
     assert [line["event"] for line in run.log] == ["start", "step", "epoch", "step", "epoch"]
     for line in run.log[1:]:
         assert set(line["loss"]) == set(line["accuracy"]) == {"2", "4"}
-        assert {"epoch", "lr", "seconds", "images_per_second"} <= set(line)
+        assert {"epoch", "lr", "seconds", "rows_per_second"} <= set(line)
     assert set(run.log[2]["validation"]) == {"2", "4"}
 
 

@@ -59,7 +59,7 @@ def killer():
 
 def contents(run):
     """What a run is: all bits of its encoder and head, and its log without times."""
-    log = [{k: v for k, v in line.items() if k not in ("seconds", "images_per_second")} for line in run.log]
+    log = [{k: v for k, v in line.items() if k not in ("seconds", "rows_per_second")} for line in run.log]
     files = [read_tensors(run.path / run.manifest[name], f"mrl-{name}") for name in ("encoder", "head")]
     weights = {name: (array.dtype.str, array.tobytes()) for tensors, _ in files for name, array in tensors.items()}
     return weights, [about for _, about in files], log
@@ -210,7 +210,7 @@ def test_a_run_of_other_data_is_refused(tmp_path, interrupted):
     interrupted(3, OFTEN, tiny(), tmp_path / "run")
     turned = from_arrays(tiny().images[::-1], tiny().labels[::-1], tiny().classes)
     for other in (tiny(47), tiny(seed=1), turned):
-        with pytest.raises(InputError, match=r"was trained on other data: 48 images with fingerprint .*these are"):
+        with pytest.raises(InputError, match=r"was trained on other data: 48 rows with fingerprint .*these are"):
             train(OFTEN, other, tmp_path / "run", resume=True, quiet=True)
 
 

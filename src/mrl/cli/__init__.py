@@ -9,6 +9,7 @@ import typer
 from mrl.cli.demo import demo
 from mrl.cli.embed import embed
 from mrl.cli.evaluate import evaluate
+from mrl.cli.export import export
 from mrl.cli.index import index
 from mrl.cli.report import report
 from mrl.cli.search import search
@@ -28,7 +29,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (demo, train, embed, evaluate, report, search):
+for verb in (demo, train, embed, evaluate, report, search, export):
     app.command()(verb)
 app.add_typer(index, name="index")
 

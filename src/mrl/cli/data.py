@@ -1,4 +1,4 @@
-"""What verbs that read images share: the options that say which, and what is said about them."""
+"""What verbs that read images or texts share: the options that say which, and what is said about them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,24 @@ import typer
 
 from mrl.cli.settings import Chosen
 from mrl.errors import InputError
-from mrl.training.opening import Opening, Rows
+from mrl.training.opening import Opening, Rows, TextOpening
 
 if TYPE_CHECKING:
-    from mrl.training import ImageData, Stream
+    from mrl.training import ImageData, Stream, TextData
 
 DATA = (
-    "A folder with one sub-folder of images a class, an .npz, .parquet, .csv or .jsonl file, a quoted pattern of such "
-    "files, or a data set's name"
+    "Images: a folder with one sub-folder a class, or an .npz; images or texts: a .parquet, .csv or .jsonl file, a "
+    "quoted pattern of such files, or a data set's name"
 )
 SIZES = range(4, 4097)  # pixels of a side
-TABLES = "Images in tables"  # heading of the options of `Rows`
-COLUMNS = {"image": "image_column", "label": "label_column", "id": "id_column"}
+TABLES = "Rows of tables"  # heading of the options of `Rows`
+COLUMNS = {
+    "image": "image_column",
+    "text": "text_column",
+    "label": "label_column",
+    "score": "score_column",
+    "id": "id_column",
+}
 
 
 def rows(chosen: Chosen) -> Rows:
@@ -30,7 +36,8 @@ def rows(chosen: Chosen) -> Rows:
     values = chosen.of(Rows, COLUMNS)
     if "count" in chosen.given and not values["stream"]:
         raise InputError("--count is the length of a stream; give --stream too, or leave --count out")
-    return Rows(**{**values, "classes": class_names(values["classes"])})
+    texts = tuple(name.strip() for name in values["text"].split(",")) if values["text"] else ()
+    return Rows(**{**values, "text": texts, "classes": class_names(values["classes"])})
 
 
 def class_names(path: str) -> tuple[str, ...]:
@@ -68,26 +75,39 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     return height, width
 
 
-def read(source: str, how: Opening) -> Any:
+def read(source: str, how: Opening | TextOpening) -> Any:
     """Open data and say on stderr what they are."""
-    from mrl.training import open_data
+    from mrl.training import open_data, open_texts
 
-    data = open_data(source, how)
+    data: Any = open_texts(source, how) if isinstance(how, TextOpening) else open_data(source, how)
     tell(source, data)
     return data
 
 
-def tell(source: str | Path, data: ImageData | Stream) -> None:
+def tell(source: str | Path, data: ImageData | Stream | TextData) -> None:
     """Say on stderr what was read, and what was left out."""
-    from mrl.training import ImageData
+    from mrl.training import ImageData, TextData
 
-    count = f"{len(data)} images" if isinstance(data, ImageData) else "a stream of images"
-    say(f"{source}: {count}, {len(data.classes)} classes, {' x '.join(map(str, data.shape))}")
+    if isinstance(data, TextData):
+        columns = f" in {len(data.views)} columns" if len(data.views) > 1 else ""
+        classes = f", {len(data.classes)} classes" if data.classes else ""
+        say(f"{source}: {len(data)} rows of texts{columns}{classes}")
+    else:
+        count = f"{len(data)} images" if isinstance(data, ImageData) else "a stream of images"
+        say(f"{source}: {count}, {len(data.classes)} classes, {' x '.join(map(str, data.shape))}")
     if data.skipped:
-        say(f"skipped {len(data.skipped)} files that cannot be decoded: {some(data.skipped)}")
+        what = "rows with an empty text" if isinstance(data, TextData) else "files that cannot be decoded"
+        say(f"skipped {len(data.skipped)} {what}: {some(data.skipped)}")
 
 
-def tell_unknown(data: ImageData | Stream) -> None:
+def tell_cut(encoder: Any, before: int = 0) -> None:
+    """Say on stderr how many texts were cut, of an encoder that cuts any."""
+    cut = getattr(encoder, "cut_texts", 0) - before
+    if cut:
+        say(f"{cut} texts were longer than {encoder.max_length} tokens, and their ends were cut off; see --max-length")
+
+
+def tell_unknown(data: ImageData | Stream | TextData) -> None:
     """Say on stderr which classes a run does not know."""
     if data.unknown:
         say(f"{len(data.unknown)} classes that the run does not know: {some(data.unknown)}")

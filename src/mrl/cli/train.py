@@ -1,4 +1,4 @@
-"""`mrl train`: a nested image encoder from labelled images."""
+"""`mrl train`: a nested encoder of images or texts."""
 
 from __future__ import annotations
 
@@ -13,17 +13,22 @@ from mrl.cli.settings import Chosen, numbers, settings
 from mrl.encoders.spec import EncoderSpec
 from mrl.errors import InputError
 from mrl.nesting import Nesting
-from mrl.training.opening import MEMORY, Opening, Origin, Rows
+from mrl.training.opening import MEMORY, Opening, Origin, Rows, TextOpening
+from mrl.training.pairing import PairSpec
 from mrl.training.spec import Checkpoints, TrainSpec
 
 if TYPE_CHECKING:
-    from mrl.training import ImageData, Run, Stream
+    from mrl.training import ImageData, Run, Stream, TextData
 
 DIMS = "8..64"
 
 
 @settings(
-    ("Training", TrainSpec, {}), ("Network", EncoderSpec, {}), ("Checkpoints", Checkpoints, {}), (TABLES, Rows, COLUMNS)
+    ("Training", TrainSpec, {}),
+    ("Network", EncoderSpec, {}),
+    ("Pairs of texts", PairSpec, {}),
+    ("Checkpoints", Checkpoints, {}),
+    (TABLES, Rows, COLUMNS),
 )
 def train(
     out: Annotated[Path, typer.Option(help="The run's folder; it must not exist yet, but with --resume.")],
@@ -42,15 +47,20 @@ def train(
     size: Annotated[
         str | None, typer.Option(help="Height x width, as 64x48.", show_default="the network's; the pictures', to 64")
     ] = None,
-    skip_corrupt: Annotated[bool, typer.Option(help="Leave files out that cannot be decoded, and count them.")] = False,
+    skip_corrupt: Annotated[
+        bool, typer.Option(help="Leave out what cannot be used (damaged files, empty texts), and count it.")
+    ] = False,
     workers: Annotated[
-        int | None, typer.Option(help="Threads that load images.", show_default="cores; none for images in memory")
+        int | None, typer.Option(help="Threads that load rows.", show_default="cores; none for rows in memory")
     ] = None,
     device: Annotated[str | None, typer.Option(help="As cpu or cuda:1.", show_default="a GPU if there is one")] = None,
     *,
     chosen: Chosen,
 ) -> None:
-    """Train an encoder whose prefixes are embeddings too; prints the run's path."""
+    """Train an encoder of images, or of texts, whose prefixes are embeddings too; prints the run's path.
+
+    Texts: --task pairs|scored-pairs, or classify with --text-column, and a text model's name or folder as --network.
+    """
     from mrl.disk import absent
     from mrl.training import Run
     from mrl.training import train as train_run
@@ -65,8 +75,8 @@ def train(
             absent(out)
         spec = _spec(chosen, dims)
         sources = _asked(spec, data, validate, asked)
-    images, held_out = _read(*sources)
-    done = train_run(spec, images, out, validation=held_out, resume=resume, device=device, workers=workers)
+    rows_, held_out = _read(*sources)
+    done = train_run(spec, rows_, out, validation=held_out, resume=resume, device=device, workers=workers)
     if main_process():
         typer.echo(done.path)
 
@@ -75,7 +85,7 @@ _MOVABLE = {"every_steps", "every_minutes", "keep", "log_every"}  # settings tha
 
 
 class Asked(NamedTuple):
-    """What was said about the pictures."""
+    """What was said about the data."""
 
     size: tuple[int, int] | None
     skip_corrupt: bool
@@ -83,22 +93,44 @@ class Asked(NamedTuple):
     validate_split: str | None
 
 
-Source = tuple[str, Opening]
+Source = tuple[str, Opening | TextOpening]
 
 
 def _spec(chosen: Chosen, dims: str | None) -> TrainSpec:
     values = chosen.of(TrainSpec)
     values["level_weights"] = numbers(values["level_weights"], "level weights")
     encoder, checkpoints = EncoderSpec(**chosen.of(EncoderSpec)), Checkpoints(**chosen.of(Checkpoints))
-    return TrainSpec(Nesting.parse(dims or DIMS), encoder=encoder, checkpoints=checkpoints, **values)
+    pairs = PairSpec(**chosen.of(PairSpec))
+    return TrainSpec(Nesting.parse(dims or DIMS), encoder=encoder, pairs=pairs, checkpoints=checkpoints, **values)
 
 
 def _asked(spec: TrainSpec, data: str | None, validate: str | None, asked: Asked) -> tuple[Source, Source | None]:
-    """Where the data lie and how they are opened: as the network wants its pictures, if it has a wish."""
+    """Where the data lie and how they are opened."""
+    if data is None:
+        raise InputError("say which images or texts to train on, as in mrl train photos/train --out run")
+    how = _opening(spec, asked)
+    if validate is None:
+        return (data, how), None
+    split = asked.validate_split or asked.rows.split
+    if (validate, split) == (data, asked.rows.split):
+        raise InputError(f"--validate {validate} is what is trained on; name other data, or a --validate-split")
+    later = replace(how, rows=replace(asked.rows, split=split, stream=False, count=None))
+    # They are read again and again and never cut at random, so they are held where they fit.
+    return (data, how), (validate, replace(later, memory=MEMORY) if isinstance(later, Opening) else later)
+
+
+def _opening(spec: TrainSpec, asked: Asked) -> Opening | TextOpening:
+    """How the data are opened: texts for their task, pictures as the network wants them, if it has a wish."""
+    if spec.task != "classify" or asked.rows.text:
+        if asked.size is not None:
+            raise InputError(f"--size is of images, got {asked.size} for texts; leave it out")
+        return TextOpening(spec.task, skip_empty=asked.skip_corrupt, rows=asked.rows)
+    return _pictures(spec, asked)
+
+
+def _pictures(spec: TrainSpec, asked: Asked) -> Opening:
     from mrl.encoders.making import wanted_preparation
 
-    if data is None:
-        raise InputError("say which images to train on, as in mrl train photos/train --out run")
     wanted = wanted_preparation(spec.encoder)
     if wanted is not None and asked.size not in (None, wanted.fit.size):
         raise InputError(
@@ -107,17 +139,8 @@ def _asked(spec: TrainSpec, data: str | None, validate: str | None, asked: Asked
     # Random crops are cut from the pictures as they are on disk, not from what is held of them in memory.
     memory = 0 if spec.augment.startswith("crop") else MEMORY
     if wanted is None:
-        how = Opening(asked.size, skip_corrupt=asked.skip_corrupt, memory=memory, rows=asked.rows)
-    else:
-        how = Opening.like(wanted.fit, skip_corrupt=asked.skip_corrupt, memory=memory, rows=asked.rows)
-    if validate is None:
-        return (data, how), None
-    split = asked.validate_split or asked.rows.split
-    if (validate, split) == (data, asked.rows.split):
-        raise InputError(f"--validate {validate} is what is trained on; name other data, or a --validate-split")
-    # They are read again and again and never cut at random, so they are held where they fit.
-    later = replace(how, memory=MEMORY, rows=replace(asked.rows, split=split, stream=False, count=None))
-    return (data, how), (validate, later)
+        return Opening(asked.size, skip_corrupt=asked.skip_corrupt, memory=memory, rows=asked.rows)
+    return Opening.like(wanted.fit, skip_corrupt=asked.skip_corrupt, memory=memory, rows=asked.rows)
 
 
 def _recorded(run: Run, data: str | None, validate: str | None) -> tuple[Source, Source | None]:
@@ -151,13 +174,15 @@ def _resumed(run: Run, chosen: Chosen, dims: str | None, asked: Asked) -> TrainS
     return replace(spec, log_every=chosen.of(TrainSpec)["log_every"]) if "log_every" in chosen.given else spec
 
 
-def _read(source: Source, held_out: Source | None) -> tuple[ImageData | Stream, ImageData | None]:
+def _read(source: Source, held_out: Source | None) -> tuple[ImageData | Stream | TextData, ImageData | TextData | None]:
     """Both parts of the data, the second with the first one's classes and, where it was not said, its size."""
-    images = read(*source)
+    data = read(*source)
     if held_out is None:
-        return images, None
-    height, width, channels = images.shape
+        return data, None
     where, how = held_out
-    validation = read(where, replace(how, size=(height, width), channels=channels)).named(images.classes)
+    if isinstance(how, Opening):
+        height, width, channels = data.shape
+        how = replace(how, size=(height, width), channels=channels)
+    validation = read(where, how).named(data.classes)
     tell_unknown(validation)
-    return images, validation
+    return data, validation

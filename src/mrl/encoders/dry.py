@@ -34,11 +34,11 @@ def dry_run(module: nn.Module, shape: Shape, name: str) -> Any:
         return torch.func.functional_call(module, state, (), {name: image})
 
 
-def multiply_adds(module: nn.Module, shape: Shape) -> int:
-    """Of the products for one image; what is done element by element is left out."""
+def multiply_adds(module: nn.Module, one: Any) -> int:
+    """Of the products for one input, such as `blank` makes; what is done element by element is left out."""
     # Fused attention is not counted on every device.
     with evaluating(module), torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        module(blank(module, shape))
+        module(one)
     return int(counter.get_total_flops()) // 2  # it counts a multiply-add as two
 
 
@@ -47,10 +47,10 @@ def blank(module: nn.Module, shape: Shape) -> Tensor:
     return torch.zeros(1, *shape, dtype=_dtype(module), device=next(module.parameters()).device)
 
 
-def reached(module: nn.Module, shape: Shape) -> list[nn.Parameter]:
-    """Those of the parameters told to keep a gradient on which the vectors depend."""
+def reached(module: nn.Module, one: Any) -> list[nn.Parameter]:
+    """Those of the parameters told to keep a gradient on which the vectors of an input depend."""
     with evaluating(module), torch.enable_grad():
-        vectors: Tensor = module(blank(module, shape))
+        vectors: Tensor = module(one)
     found = _leaves(vectors)
     return [p for p in module.parameters() if id(p) in found]
 

@@ -8,25 +8,43 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mrl.errors import InputError, StorageError
+
+T = TypeVar("T")
 
 _NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 def read_document(source: str, name: str) -> dict[str, Any] | None:
     """A JSON file of a model, by the model's folder or name; None if it has no such file. StorageError, InputError."""
-    path = Path(source) / name if Path(source).is_dir() else _fetched(source, name)
-    if path is None or not path.is_file():
+    return _read(source, name, dict)
+
+
+def read_list(source: str, name: str) -> list[Any] | None:
+    """As `read_document`, of a JSON file that holds a list."""
+    return _read(source, name, list)
+
+
+def _read(source: str, name: str, kind: type[T]) -> T | None:
+    path = find_file(source, name)
+    if path is None:
         return None
     try:
         document: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise StorageError(f"cannot read {path}: {error}; fetch it again") from error
-    if not isinstance(document, dict):
-        raise InputError(f"{path} must hold a JSON object, got a {type(document).__name__}; fetch it again")
+    if not isinstance(document, kind):
+        wanted = "object" if kind is dict else "list"
+        raise InputError(f"{path} must hold a JSON {wanted}, got a {type(document).__name__}; fetch it again")
     return document
+
+
+def find_file(source: str, name: str) -> Path | None:
+    """A file of a model, by the model's folder or name; None if it has no such file. StorageError."""
+    path = Path(source) / name if Path(source).is_dir() else _fetched(source, name)
+    return path if path is not None and path.is_file() else None
 
 
 def _fetched(source: str, name: str) -> Path | None:

@@ -27,6 +27,7 @@ def make_network(spec: EncoderSpec, fit: Fit, width: int | None, nesting: Nestin
     width: dims of the vectors; None takes a pretrained model's own, or the widest dim of the residual network.
     NestingError where the dims do not fit into the vectors.
     """
+    _check_image(spec)
     if spec.network == "residual":
         return ResidualNetwork(ResidualConfig.for_images(fit.size, fit.channels, width or nesting.width, spec.norm))
     if spec.norm != "batch":
@@ -40,6 +41,16 @@ def make_network(spec: EncoderSpec, fit: Fit, width: int | None, nesting: Nestin
             f"drop the wider dims, or give width={nesting.width} for a projection"
         )
     return network
+
+
+def _check_image(spec: EncoderSpec) -> None:
+    """Raise InputError for settings that only texts have."""
+    given = [name for name in ("max_length", "query_prompt", "document_prompt") if getattr(spec, name) is not None]
+    if spec.pooling in ("last", "max"):
+        given.append("pooling")
+    if given:
+        said = f"{given[0]}={getattr(spec, given[0])}"
+        raise InputError(f"{said} is a setting of text encoders, and images are trained on; leave it out")
 
 
 def _vision(spec: EncoderSpec, fit: Fit, width: int | None) -> VisionNetwork:
@@ -69,7 +80,7 @@ def tuned(network: Network, tune: Tune) -> list[nn.Parameter]:
     if isinstance(module, ModuleNetwork):
         for parameter in module.frozen():
             parameter.requires_grad_(False)
-    used = {id(parameter) for parameter in reached(module, network.shape)}
+    used = {id(parameter) for parameter in reached(module, network.blank())}
     for parameter in module.parameters():
         parameter.requires_grad_(id(parameter) in used)
     return [parameter for parameter in module.parameters() if parameter.requires_grad]

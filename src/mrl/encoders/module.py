@@ -52,7 +52,11 @@ class ModuleNetwork(nn.Module):
 
     @cached_property
     def macs(self) -> int:
-        return multiply_adds(self, self.shape)
+        return multiply_adds(self, self.blank())
+
+    def blank(self) -> Tensor:
+        """One image of zeros where the network is."""
+        return blank(self, self.shape)
 
     def describe(self) -> dict[str, Any]:
         kind = type(self.module)

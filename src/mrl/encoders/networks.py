@@ -7,25 +7,24 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from mrl.encoders.dry import Shape
 from mrl.encoders.residual import ResidualConfig, ResidualNetwork
 from mrl.errors import InputError
 
 
 class Network(Protocol):
-    """An nn.Module from normalised images (n, C, H, W) to raw float32 vectors (n, width).
+    """An nn.Module from normalised images (n, C, H, W), or from Tokens of n texts, to raw float32 vectors (n, width).
 
-    width: dims of a vector. shape: (C, H, W) of one image. macs: multiply-adds for it, about.
+    width: dims of a vector. macs: multiply-adds for one image or text, about.
     """
 
     @property
     def width(self) -> int: ...
 
     @property
-    def shape(self) -> Shape: ...
-
-    @property
     def macs(self) -> int: ...
+
+    def blank(self) -> Any:
+        """One input that means nothing, where the network is."""
 
     def describe(self) -> dict[str, Any]:
         """What `restored` makes the same network from, without its weights; `kind` says which."""
@@ -36,7 +35,7 @@ class Network(Protocol):
     def head(self) -> list[nn.Module]:
         """The modules that `tune=head` trains: the projection, or none."""
 
-    def __call__(self, x: Tensor) -> Tensor: ...
+    def __call__(self, x: Any) -> Tensor: ...
 
 
 def restored(document: Mapping[str, Any]) -> nn.Module:
@@ -49,6 +48,10 @@ def restored(document: Mapping[str, Any]) -> nn.Module:
         from mrl.encoders.vision import VisionConfig, VisionNetwork
 
         return VisionNetwork(VisionConfig.from_json(about))
+    if kind == "text":
+        from mrl.encoders.text_network import TextConfig, TextNetwork
+
+        return TextNetwork(TextConfig.from_json(about))
     if kind == "module":
         raise InputError(
             f"this file has the weights of a {about.get('class')}, and no code; hand the module over with network="

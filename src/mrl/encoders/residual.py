@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mrl.encoders.dry import Shape
+from mrl.encoders.dry import Shape, blank
 from mrl.encoders.spec import Norm
 from mrl.errors import InputError
 
@@ -135,6 +135,10 @@ class ResidualNetwork(nn.Module):
     @property
     def macs(self) -> int:
         return self.config.macs
+
+    def blank(self) -> Tensor:
+        """One image of zeros where the network is."""
+        return blank(self, self.shape)
 
     def describe(self) -> dict[str, Any]:
         return {"kind": "residual", **self.config.to_json()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mrl.encoders.blocks import last_block
 from mrl.encoders.blur import blurred
 from mrl.encoders.configuration import as_json, understood
-from mrl.encoders.dry import Shape, dry_run, multiply_adds
+from mrl.encoders.dry import Shape, blank, dry_run, multiply_adds
 from mrl.encoders.hub import first_line
 from mrl.encoders.pooling import leading_tokens, pooled, resolved
 from mrl.encoders.spec import Pooling
@@ -93,16 +94,18 @@ class VisionNetwork(nn.Module):
 
     @cached_property
     def macs(self) -> int:
-        return multiply_adds(self, self.shape)
+        return multiply_adds(self, self.blank())
+
+    def blank(self) -> Tensor:
+        """One image of zeros where the network is."""
+        return blank(self, self.shape)
 
     def describe(self) -> dict[str, Any]:
         return {"kind": "transformers", **self.config.to_json()}
 
     def last(self) -> list[nn.Module]:
         """The last block of the model (of one made of stages: the last stage), what follows it, and the projection."""
-        parts = list(_parts(self.model))
-        blocks = [place for place, (_, stacked) in enumerate(parts) if stacked]
-        return [part for part, _ in parts[blocks[-1] if blocks else -1 :]] + self.head()
+        return last_block(self.model) + self.head()
 
     def head(self) -> list[nn.Module]:
         return [] if self.project is None else [self.project]
@@ -119,19 +122,3 @@ class VisionNetwork(nn.Module):
 def _fresh(config: VisionConfig) -> nn.Module:
     model = fresh(understood(config.model, "the network's description"), config.pooling)
     return blurred(model) if config.blur else model
-
-
-def _parts(module: nn.Module) -> Iterator[tuple[nn.Module, bool]]:
-    """The parts that have weights, in order, and whether each is a block of a stack; only stacks are opened up."""
-    for child in module.children():
-        if _is_stack(child):
-            yield from ((block, True) for block in child.children())
-        elif any(_is_stack(part) for part in child.modules()):
-            yield from _parts(child)
-        elif any(True for _ in child.parameters()):
-            yield child, False
-
-
-def _is_stack(module: nn.Module) -> bool:
-    """A list whose last element multiplies by matrices: of blocks or stages, and not of norms."""
-    return isinstance(module, nn.ModuleList) and len(module) > 0 and any(p.ndim > 1 for p in module[-1].parameters())

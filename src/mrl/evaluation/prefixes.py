@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mrl.errors import CardError, InputError
-from mrl.evaluation.intervals import interval
 from mrl.evaluation.linear import Probe, head_ranks
 from mrl.evaluation.measures import average_precision, k_nn, one_nn, precision
+from mrl.evaluation.per_query import Measured, PerQuery
 from mrl.evaluation.rows import Row
+from mrl.evaluation.subject import How, Subject
 from mrl.heads import HeadWeights
 from mrl.nesting import Nesting
 from mrl.segments import neighbours
@@ -41,17 +41,24 @@ def evaluate(
     Linear top-1 and top-5 (where there are more than five classes), 1-NN, k-NN, mAP@k and P@k, each the mean over the
     queries with its 95 % interval. CardError or InputError for what does not belong together.
     """
+    return per_query(database, queries, head, dims=dims, k=k, run=run).rows()
+
+
+def per_query(
+    database: Table,
+    queries: Table,
+    head: HeadWeights | None = None,
+    *,
+    dims: Nesting | None = None,
+    k: int = 10,
+    run: str = "",
+) -> PerQuery:
+    """What `evaluate` takes the means of, query by query."""
+    subject = Subject.of(database, queries, dims, run)
     _check(database, queries, head, k)
-    trained = database.card.nesting
-    cuts = dims or trained.between()
-    for dim in cuts.dims:
-        trained.check_readable(dim, database.card.width)
-    names = database.label_names
-    known, wanted = database.need_labels(), _renumbered(queries, names)
-    about = _About(run or database.card.model, database, queries, trained)
-    rows = [*_linear(head, about, _Labels(known, wanted), cuts), *_near(about, _Labels(known, wanted), cuts, k)]
-    order = {measure: place for place, measure in enumerate(dict.fromkeys(row.measure for row in rows))}
-    return sorted(rows, key=lambda row: (order[row.measure], row.dim))
+    labels = _Labels(database.need_labels(), _renumbered(queries, database.label_names))
+    measured = (*_linear(head, database, queries, labels, subject.cuts), *_near(database, queries, labels, subject, k))
+    return PerQuery(subject, queries.ids, measured)
 
 
 @dataclass(frozen=True)
@@ -62,62 +69,36 @@ class _Labels:
     queries: Labels
 
 
-@dataclass(frozen=True)
-class _About:
-    """What all rows of one evaluation share."""
-
-    run: str
-    database: Table
-    queries: Table
-    trained: Nesting
-
-    def rows(self, measure: str, method: str, cuts: Nesting, values: Any, macs_per_dim: int) -> Iterator[Row]:
-        """One row per cut from per-query values (cuts, queries)."""
-        low, high, name = interval(values)
-        for level, dim in enumerate(cuts.dims):
-            yield Row(
-                run=self.run,
-                measure=measure,
-                dim=dim,
-                trained=self.trained.trained(dim),
-                value=float(values[level].mean()),
-                low=float(low[level]),
-                high=float(high[level]),
-                interval=name,
-                method=method,
-                queries=len(self.queries),
-                bytes=dim * self.database.vectors.dtype.itemsize,
-                macs=dim * macs_per_dim,
-            )
-
-
-def _near(about: _About, labels: _Labels, cuts: Nesting, k: int) -> Iterator[Row]:
-    found = neighbours(about.queries.vectors, about.database.vectors, cuts, k, about.database.card.metric)
+def _near(database: Table, queries: Table, labels: _Labels, subject: Subject, k: int) -> Iterator[Measured]:
+    cuts = subject.cuts
+    found = neighbours(queries.vectors, database.vectors, cuts, k, subject.card.metric)
     theirs = labels.database[found.positions]  # (cuts, queries, k)
     measures = {"1-NN": one_nn, f"{k}-NN": k_nn, f"mAP@{k}": average_precision, f"P@{k}": precision}
+    how = (How("neighbours", len(database)),) * len(cuts)
     for name, measure in measures.items():
-        yield from about.rows(name, "neighbours", cuts, measure(theirs, labels.queries), len(about.database))
+        yield Measured(name, measure(theirs, labels.queries), how)
 
 
-def _linear(head: HeadWeights | None, about: _About, labels: _Labels, cuts: Nesting) -> Iterator[Row]:
-    served = tuple(dim for dim in cuts.dims if head is not None and head.serves(dim))
-    left = tuple(dim for dim in cuts.dims if dim not in served)
-    if head is not None and served:
-        at = Nesting(served)
-        names = head.classes or about.database.label_names
-        ranks = head_ranks(head, about.queries.vectors, _renumbered(about.queries, names), at)
-        yield from _tops(about, "head", at, ranks, head.count)
-    if left:
-        at = Nesting(left)
-        probe = Probe.fit(about.database.vectors, labels.database)
-        ranks = probe.ranks(about.queries.vectors, labels.queries, at)
-        yield from _tops(about, "probe", at, ranks, len(probe.log_priors))
+def _linear(
+    head: HeadWeights | None, database: Table, queries: Table, labels: _Labels, cuts: Nesting
+) -> Iterator[Measured]:
+    """top-1 and top-5, by the head where it serves a cut and by the probe elsewhere."""
+    ranks = np.empty((len(cuts), len(queries)), np.int64)
+    how = [How("head", head.count if head else 0)] * len(cuts)
+    served = np.array([head is not None and head.serves(dim) for dim in cuts.dims])
+    if head is not None and served.any():
+        wanted = _renumbered(queries, head.classes or database.label_names)
+        ranks[served] = head_ranks(head, queries.vectors, wanted, _some(cuts, served))
+    if not served.all():
+        probe = Probe.fit(database.vectors, labels.database)
+        ranks[~served] = probe.ranks(queries.vectors, labels.queries, _some(cuts, ~served))
+        how = [each if ok else How("probe", len(probe.log_priors)) for each, ok in zip(how, served, strict=True)]
+    for best in (1, 5) if min(each.macs for each in how) > 5 else (1,):
+        yield Measured(f"top-{best}", (ranks < best).astype(np.float64), tuple(how))
 
 
-def _tops(about: _About, method: str, cuts: Nesting, ranks: Labels, classes: int) -> Iterator[Row]:
-    yield from about.rows("top-1", method, cuts, (ranks < 1).astype(np.float64), classes)
-    if classes > 5:
-        yield from about.rows("top-5", method, cuts, (ranks < 5).astype(np.float64), classes)
+def _some(cuts: Nesting, chosen: npt.NDArray[np.bool_]) -> Nesting:
+    return Nesting(tuple(np.array(cuts.dims)[chosen].tolist()))
 
 
 def _renumbered(table: Table, names: tuple[str, ...]) -> Labels:
@@ -130,10 +111,7 @@ def _renumbered(table: Table, names: tuple[str, ...]) -> Labels:
 
 
 def _check(database: Table, queries: Table, head: HeadWeights | None, k: int) -> None:
-    database.card.check_fits(queries.card, (str(database.path), str(queries.path)))
     for table in (database, queries):
-        if len(table) == 0:
-            raise InputError(f"{table.path} is empty; embed something first")
         if table.need_labels().min() < 0:
             raise InputError(f"{table.path} has the label {table.need_labels().min()}; labels count from 0")
     if database.path.resolve() == queries.path.resolve():

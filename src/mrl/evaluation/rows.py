@@ -16,11 +16,13 @@ from mrl.errors import InputError, MissingError
 class Row:
     """One measure of one run at one dim.
 
-    run: the name of what was measured. measure: `top-1`, `top-5`, `1-NN`, `10-NN`, `mAP@10`, `P@10` …
+    run: the name of what was measured. measure: `top-1`, `top-5`, `1-NN`, `10-NN`, `mAP@10`, `P@10`; with judgements
+    `nDCG@10`, `MRR@10`, `recall@100`, `AP@10`; of scored pairs `Spearman`, `Pearson` …
     dim: prefix width. trained: whether this dim was trained, else it was only read (interpolated).
-    value: mean over the queries, in [0, 1]. low, high: its 95 % interval. interval: `wilson` or `bootstrap`.
-    method: `head` (the saved classifier), `probe` (one fitted on the database) or `neighbours`.
-    queries: how many. bytes: of one stored vector at this dim. macs: multiply-adds for one query.
+    value: mean over the queries, in [0, 1]; a correlation over pairs, in [−1, 1]. low, high: its 95 % interval.
+    interval: `wilson` or `bootstrap`. method: `head` (the saved classifier), `probe` (one fitted on the database),
+    `neighbours` or `pairs`. queries: how many, or how many pairs. bytes: of one stored vector at this dim.
+    macs: multiply-adds for one query, or pair.
     """
 
     run: str

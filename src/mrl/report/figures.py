@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mrl.evaluation.rows import Row
 from mrl.report.findings import KEEP, findings
 from mrl.report.look import FAINT, PAPER, PROBE, RING, look, style
-from mrl.report.series import Curve, Plot, check, curves, plots, printable, series, title
+from mrl.report.series import Curve, Plot, check, curves, is_share, plots, printable, series, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,6 +44,7 @@ def figure(rows: Sequence[Row], plot: Plot) -> Figure:
             _draw(axes, curve, plot.across, look(names, curve))
         ringed = _mark_goal(axes, rows, plot)
         _dress(axes, [row for curve in shown for row in curve.rows], plot.across)
+        axes.yaxis.set_major_formatter("{x:g} %" if is_share(plot.measure) else "{x:g}")
         axes.set_title(_heading(plot))
         _explain(result, names, shown, ringed)
         return result
@@ -90,7 +91,7 @@ def _mark_goal(axes: Axes, rows: Sequence[Row], plot: Plot) -> bool:
 
 
 def _dress(axes: Axes, rows: Sequence[Row], across: str) -> None:
-    """A log2 axis labelled with the values themselves, and percents."""
+    """A log2 axis labelled with the values themselves."""
     from matplotlib.ticker import MaxNLocator
 
     values = sorted({getattr(row, across) for row in rows})
@@ -102,7 +103,6 @@ def _dress(axes: Axes, rows: Sequence[Row], across: str) -> None:
     axes.set_xlim(values[0] / 1.13, values[-1] * 1.13)
     axes.set_xlabel("dims of the vector" if across == "dim" else "bytes per stored vector")
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_major_formatter("{x:g} %")
 
 
 def _spaced(trained: Sequence[int], values: Sequence[int]) -> list[int]:

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mrl.evaluation.rows import Row
-from mrl.report.series import FIXED, Curve, curves, main_measures, noun, printable, series_of
+from mrl.report.series import FIXED, TIMES, Curve, curves, is_share, main_measures, noun, printable, series_of
 
 KEEP = 0.98
-TIMES = "\u00d7"
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def headline(rows: Sequence[Row], keep: float = KEEP) -> str:
     found = findings(rows, keep)
     if not found:
         top = max((row for row in rows if row.measure == main_measures(rows)[0]), key=lambda row: row.value)
-        return f"{_name(top)} reaches {percent(top.value)} {noun(top.measure)} at {dims(top.dim)}"
+        return f"{_name(top)} reaches {amount(top)} {noun(top.measure)} at {dims(top.dim)}"
     worst = max(found, key=lambda finding: finding.cut.dim)
     full, cut = worst.full, worst.cut
     quality = noun(full.measure) if len(found) == 1 else _quality(found)
@@ -75,13 +74,14 @@ def sentence(finding: Finding) -> str:
     full, cut = finding.full, finding.cut
     if full == cut:
         return (
-            f"No narrower trained dim keeps {KEEP * 100:g} % of the {percent(full.value)}{_interval(full)} "
+            f"No narrower trained dim keeps {KEEP * 100:g} % of the {amount(full)}{_interval(full)} "
             f"at {dims(full.dim)}."
         )
-    said = f"{percent(cut.value)}{_interval(cut)} against {percent(full.value)}{_interval(full)} at {dims(full.dim)}."
+    said = f"{amount(cut)}{_interval(cut)} against {amount(full)}{_interval(full)} at {dims(full.dim)}."
     if math.isnan(finding.kept_at_worst):
         return said
-    return f"{said} At the unfavourable ends of both intervals, {_floor(finding.kept_at_worst)} % is kept."
+    worst = max(0.0, finding.kept_at_worst)  # a correlation's interval may reach below 0
+    return f"{said} At the unfavourable ends of both intervals, {_floor(worst)} % is kept."
 
 
 def kept(finding: Finding) -> str:
@@ -89,8 +89,9 @@ def kept(finding: Finding) -> str:
     return f"{_floor(finding.kept)} %"
 
 
-def percent(value: float) -> str:
-    return f"{value * 100:.1f} %"
+def amount(row: Row) -> str:
+    """The row's value for people: `81.2 %`, or `81.2` where it is no share."""
+    return f"{row.value * 100:.1f}{' %' if is_share(row.measure) else ''}"
 
 
 def dims(count: int) -> str:

@@ -12,7 +12,7 @@ from mrl.report.markup import Markup, join, tag
 from mrl.report.series import best, digits, measures, printable, series, series_of
 
 TO = "\u2013"
-COSTS = {"head": "linear", "probe": "linear"}
+COSTS = {"head": "linear", "probe": "linear", "pairs": "one pair"}
 
 
 def grid(rows: Sequence[Row]) -> Markup:
@@ -21,7 +21,7 @@ def grid(rows: Sequence[Row]) -> Markup:
     heads = ["bytes per vector", *measures(rows), *(f"multiply-adds per query, {kind}" for kind in kinds)]
     top = [tag("th", "dim", scope="col", class_="dim"), tag("th", "run", scope="col", class_="run")]
     top += [tag("th", printable(head), scope="col") for head in heads]
-    caption = tag("caption", "Every measure of every run at every dim, in percent", class_="hidden")
+    caption = tag("caption", "Every measure of every run at every dim, times 100", class_="hidden")
     bodies = [_body(rows, names, kinds, dim) for dim in sorted({row.dim for row in rows})]
     table = tag("table", caption, tag("thead", tag("tr", *top)), *bodies)
     return tag("div", table, class_="scroll", tabindex="0", role="region", aria_label="All numbers")

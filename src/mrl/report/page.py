@@ -10,21 +10,20 @@ from mrl.evaluation.rows import Row
 from mrl.report.css import sheet, themed
 from mrl.report.findings import (
     KEEP,
-    TIMES,
     Finding,
+    amount,
     dims,
     findings,
     headline,
     kept,
     nested_run,
-    percent,
     ratio,
     sentence,
 )
 from mrl.report.glossary import glossary
 from mrl.report.grid import grid
 from mrl.report.markup import Markup, join, tag
-from mrl.report.series import Plot, curves, printable, series, series_of, title
+from mrl.report.series import TIMES, Plot, curves, printable, series, series_of, title
 
 
 def page(rows: Sequence[Row], heading: str, drawings: Mapping[Plot, str]) -> str:
@@ -53,7 +52,8 @@ def _opening(rows: Sequence[Row], heading: str) -> Markup:
     queries = sorted({row.queries for row in rows})
     asked = f"{queries[0]:,}" if len(queries) == 1 else f"{queries[0]:,} to {queries[-1]:,}"
     count = len({row.dim for row in rows})
-    facts = f"{', '.join(map(printable, series(rows)))}. {count} dims, {asked} queries."
+    kinds = {"pairs" if row.method == "pairs" else "queries" for row in rows}
+    facts = f"{', '.join(map(printable, series(rows)))}. {count} dims, {asked} {' or '.join(sorted(kinds))}."
     return tag(
         "header",
         tag("p", printable(heading), class_="eyebrow"),
@@ -116,8 +116,8 @@ def _ends(rows: Sequence[Row], measure: str) -> str:
     for curve in curves(rows, measure):
         first, last = curve.rows[0], curve.rows[-1]
         name = f"{printable(curve.series)}{' (probe)' if curve.method == 'probe' else ''}"
-        end = "" if first == last else f", {percent(last.value)} at {dims(last.dim)}"
-        told.append(f"{name}: {percent(first.value)} at {dims(first.dim)}{end}.")
+        end = "" if first == last else f", {amount(last)} at {dims(last.dim)}"
+        told.append(f"{name}: {amount(first)} at {dims(first.dim)}{end}.")
     return " ".join(told)
 
 
@@ -127,4 +127,4 @@ def _ranking(rows: Sequence[Row], plot: Plot) -> str:
     least = min(getattr(row, plot.across) for row in mine)
     there = sorted((row for row in mine if getattr(row, plot.across) == least), key=lambda row: -row.value)
     where = dims(least) if plot.across == "dim" else f"{least:,} bytes"
-    return f"At {where}: {', '.join(f'{printable(series_of(row))} {percent(row.value)}' for row in there)}."
+    return f"At {where}: {', '.join(f'{printable(series_of(row))} {amount(row)}' for row in there)}."

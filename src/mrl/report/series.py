@@ -12,28 +12,40 @@ from mrl.errors import InputError
 from mrl.evaluation.rows import Row
 
 FIXED = "FF"
+TIMES = "\u00d7"
 _FIXED_RUN = re.compile(r"FF-(\d+)")
 
 
 @dataclass(frozen=True)
 class Family:
-    """Measures that differ only in k. title, noun: with `{}` for k. main: shown in figures, by its smallest k."""
+    """Measures that differ only in k. title, noun: with `{}` for k. main: shown in figures, by its smallest k.
+
+    share: whether values are shares of something, told in percent; a correlation is not.
+    """
 
     pattern: re.Pattern[str]
     title: str
     noun: str
     main: bool
+    share: bool = True
 
     def k(self, measure: str) -> int | None:
+        """The k of a measure of this family, 0 where the family has none; None for another's."""
         found = self.pattern.fullmatch(measure)
-        return int(found[1]) if found else None
+        return int(found[1] if self.pattern.groups else 0) if found else None
 
 
 FAMILIES = (
     Family(re.compile(r"top-(\d+)"), "Linear accuracy (top-{})", "top-{} accuracy", True),
     Family(re.compile(r"(\d+)-NN"), "{}-NN accuracy", "{}-NN accuracy", True),
     Family(re.compile(r"mAP@(\d+)"), "Mean average precision (mAP@{})", "mAP@{}", True),
+    Family(re.compile(r"nDCG@(\d+)"), "Ranking quality (nDCG@{})", "nDCG@{}", True),
+    Family(re.compile(r"MRR@(\d+)"), "Mean reciprocal rank (MRR@{})", "MRR@{}", True),
+    Family(re.compile(r"recall@(\d+)"), "Recall (recall@{})", "recall@{}", True),
+    Family(re.compile(r"AP@(\d+)"), "Average precision (AP@{})", "AP@{}", False),
     Family(re.compile(r"P@(\d+)"), "Precision (P@{})", "P@{}", False),
+    Family(re.compile("Spearman"), f"Spearman correlation {TIMES} 100", "Spearman correlation", True, share=False),
+    Family(re.compile("Pearson"), f"Pearson correlation {TIMES} 100", "Pearson correlation", False, share=False),
 )
 
 
@@ -124,6 +136,12 @@ def noun(measure: str) -> str:
     """What a measure is called within a sentence."""
     family = _family(measure)
     return family.noun.format(family.k(measure)) if family else measure
+
+
+def is_share(measure: str) -> bool:
+    """Whether a measure's values are shares, which are told in percent."""
+    family = _family(measure)
+    return family is None or family.share
 
 
 def curves(rows: Iterable[Row], measure: str) -> list[Curve]:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mrl.evaluation.rows import Row
-from mrl.report.findings import TIMES
-from mrl.report.series import best, check, digits, main_measures, printable, series, series_of
+from mrl.report.series import TIMES, best, check, digits, main_measures, printable, series, series_of
 
 if TYPE_CHECKING:
     from rich.table import Table

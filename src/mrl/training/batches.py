@@ -129,7 +129,7 @@ def pictures(data: Samples, indices: npt.NDArray[np.int64]) -> tuple[list[Image.
     return [as_picture(image) for image in images.numpy()], target.numpy()
 
 
-def ids(data: Samples) -> Ids:
+def ids(data: Any) -> Ids:
     """The dataset's `ids`, else 0 … n-1."""
     own = getattr(data, "ids", None)
     return np.arange(len(data)) if own is None else np.asarray(own)

@@ -7,21 +7,16 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import nn
 
-from mrl.encoders import ImageEncoder
-from mrl.encoders.making import wanted_preparation
+from mrl.encoders.encoder import Encoder
 from mrl.errors import InputError
-from mrl.training.batches import Traits, batch, class_names, traits
-from mrl.training.data import ImageData, Samples
-from mrl.training.identity import fingerprint
+from mrl.training.material import Data, Material, material
 from mrl.training.model import Model
 from mrl.training.run import Run, RunWriter, Snapshot, State, begun, clear
 from mrl.training.spec import TrainSpec
 from mrl.training.state import Arrays
-from mrl.training.stream import Stream
 from mrl.training.team import Team
 
 COUNTERS = "counter:"  # before the names of what norms count, in a run's progress
@@ -29,14 +24,14 @@ COUNTERS = "counter:"  # before the names of what norms count, in a run's progre
 
 @dataclass
 class Start:
-    """What the loop needs. rows: of the training data. steps: of an epoch. memory: the optimiser's. standing: where the
-    run stood. tallies: sums of an epoch that was interrupted. finished: nothing is left to do."""
+    """What the loop needs. material: the training data. steps: of an epoch. memory: the optimiser's. standing: where
+    the run stood. tallies: sums of an epoch that was interrupted. finished: nothing is left to do."""
 
     model: Model
     writer: RunWriter
-    rows: int
+    material: Material
     steps: int
-    validation: Samples | None
+    validation: Any
     memory: Arrays
     standing: dict[str, Any]
     tallies: tuple[Mapping[str, Any], ...] = ()
@@ -45,7 +40,7 @@ class Start:
 
 def begin(
     spec: TrainSpec,
-    data: tuple[Samples | Stream, Samples | None],
+    data: tuple[Data, Data | None],
     out: Path,
     team: Team,
     *,
@@ -57,45 +52,56 @@ def begin(
     team.check_same("whether a run was begun", 0 if run is None else run.state.step + 1 & 0xFFFFFF)
     train_data, validation = data
     encoder = None if run is None else run.load_encoder(module)
-    wanted = wanted_preparation(spec.encoder) if encoder is None else encoder.preparation
-    about = traits(train_data, *((wanted.mean, wanted.std) if wanted else (None, None)))
+    known = material(spec, train_data, encoder)
     if validation is not None:
-        validation = matched(validation, about)
+        validation = known.matched(validation)
     elif spec.checkpoints.patience is not None or spec.checkpoints.select_dim is not None:
         raise InputError("stopping early and choosing the best state need validation data; give some")
     identity: dict[str, Any] = {
-        "fingerprint": fingerprint(train_data, about),
+        "fingerprint": known.fingerprint(train_data),
         "rows": len(train_data),
         "origin": _origin(train_data),
-        "validation": None if validation is None else _told(validation, about),
+        "validation": None if validation is None else _told(validation, known),
     }
     team.check_same("their data", int(identity["fingerprint"][:6], 16))
-    basis = Basis(spec, identity, -(-len(train_data) // spec.batch_size), validation)
+    basis = Basis(spec, known, identity, -(-len(train_data) // spec.batch_size), validation)
     if run is not None and encoder is not None:
         return _again(basis, run, team, encoder)
-    model = Model.new(spec, about, team.device, module)
+    model = Model.new(spec, known, team, module)
+    _check_batches(model, basis, team)
     writer = _created(basis, out, team, model, resume=resume)
-    return Start(model, writer, basis.rows, basis.steps, validation, {}, {})
+    return Start(model, writer, known, basis.steps, validation, {}, {})
+
+
+def _check_batches(model: Model, basis: Basis, team: Team) -> None:
+    """Raise InputError where rows that are compared with each other are too few, or not one for each process."""
+    smallest = basis.rows // basis.steps
+    if model.objective.joint and smallest < max(2, team.size):
+        raise InputError(
+            f"a batch of {smallest} pairs leaves nothing to compare them with in {team.size} processes; give a larger "
+            "batch_size, or more pairs"
+        )
 
 
 class Basis(NamedTuple):
     """What a run stands on. identity: what tells its data from others. steps: of an epoch."""
 
     spec: TrainSpec
+    material: Material
     identity: dict[str, Any]
     steps: int
-    validation: Samples | None
+    validation: Any
 
     @property
     def rows(self) -> int:
         return int(self.identity["rows"])
 
 
-def _told(data: Samples, about: Traits) -> dict[str, Any]:
-    return {"fingerprint": fingerprint(data, about), "origin": _origin(data)}
+def _told(data: Any, known: Material) -> dict[str, Any]:
+    return {"fingerprint": known.fingerprint(data), "origin": _origin(data)}
 
 
-def _origin(data: Samples | Stream) -> dict[str, Any] | None:
+def _origin(data: Any) -> dict[str, Any] | None:
     origin = getattr(data, "origin", None)
     return None if origin is None else dict(origin.to_json())
 
@@ -108,19 +114,19 @@ def _created(basis: Basis, out: Path, team: Team, model: Model, *, resume: bool)
     if resume:
         clear(out)
     writer = RunWriter.create(out, basis.spec, {"data": basis.identity, "dtype": str(model.dtype)})
-    writer.log({"event": "start", "images": basis.rows, "processes": team.size, **model.facts()})
+    writer.log({"event": "start", basis.material.noun: basis.rows, "processes": team.size, **model.facts()})
     standing: dict[str, Any] = {"standing": {}, "tallies": []}
     writer.commit(Snapshot(State(0, 0), model.encoder, model.weights(), ({}, standing)))
     return writer
 
 
-def _again(basis: Basis, run: Run, team: Team, encoder: ImageEncoder) -> Start:
+def _again(basis: Basis, run: Run, team: Team, encoder: Encoder) -> Start:
     """The newest state, once it is sure that spec and data are those of the run."""
     check_same_spec(run, basis.spec)
     check_same_data(run, basis.identity)
     dtype = getattr(torch, run.manifest["dtype"].removeprefix("torch."))
-    model = Model.again(basis.spec, encoder, run.head, (team.device, dtype))
-    start = Start(model, RunWriter.elsewhere(basis.spec), basis.rows, basis.steps, basis.validation, {}, {})
+    model = Model.again(basis.spec, encoder, run.weights, (team.device, dtype), team)
+    start = Start(model, RunWriter.elsewhere(basis.spec), basis.material, basis.steps, basis.validation, {}, {})
     if not run.finished:
         arrays, about = run.progress()
         start.memory = {k: a for k, a in arrays.items() if not k.startswith(COUNTERS)}
@@ -156,28 +162,10 @@ def check_same_data(run: Run, identity: Mapping[str, Any]) -> None:
     remedy = "resume with the data that it was started with, in the same order, or train anew at another --out"
     if before["fingerprint"] != identity["fingerprint"]:
         raise InputError(
-            f"{run.path} was trained on other data: {before['rows']} images with fingerprint "
+            f"{run.path} was trained on other data: {before['rows']} rows with fingerprint "
             f"{before['fingerprint'][:12]}, these are {identity['rows']} with {identity['fingerprint'][:12]}; {remedy}"
         )
     then, now = before["validation"], identity["validation"]
     if (then and then["fingerprint"]) != (now and now["fingerprint"]):
         said = "without" if then is None else "with other" if now else "with"
         raise InputError(f"{run.path} was started {said} validation data; {remedy}")
-
-
-def matched(validation: Samples, about: Traits) -> Samples:
-    """Validation data with labels by the training classes' names. InputError for other sizes, none or no labels."""
-    if isinstance(validation, Stream):
-        raise InputError("validation data are read again and again, so they cannot be a stream; open them without")
-    if isinstance(validation, ImageData):
-        validation = validation.named(about.classes)
-    if len(validation) == 0:
-        raise InputError("the validation data are empty; give some, or none at all")
-    class_names(validation)
-    shape = batch(validation, np.array([0]))[0].shape[1:]
-    if tuple(shape) != (*about.size, about.channels):
-        raise InputError(
-            f"validation images are {tuple(shape)}, training images {(*about.size, about.channels)} (H, W, C); "
-            "open both with the same size and channels"
-        )
-    return validation

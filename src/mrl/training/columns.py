@@ -42,19 +42,19 @@ def find(features: Mapping[str, Any], rows: Rows, where: str, *, labelled: bool)
     """
     kinds = {name: kind_of(feature) for name, feature in features.items()}
     tiers: list[list[str]] = [[n for n in kinds if kinds[n] == kind] for kind in ("image", "bytes")]
-    image = _one("image", rows.image, kinds, [*tiers, _known(kinds, ("text",), _IMAGES)], where)
+    image = one("image", rows.image, kinds, [*tiers, _known(kinds, ("text",), _IMAGES)], where)
     if image is None:
-        raise InputError(f"{where} has no column of pictures among {_told(kinds)}; name it with image")
+        raise InputError(f"{where} has no column of pictures among {told(kinds)}; name it with image")
     tiers = [[name for name in kinds if kinds[name] == "class"], _known(kinds, ("text", "number"), _LABELS)]
     try:
-        label = _one("label", rows.label, kinds, tiers, where)
+        label = one("label", rows.label, kinds, tiers, where)
     except InputError:
         if labelled or rows.label is not None:
             raise
         label = None  # none is needed, so it need not be asked which of several is meant
     if labelled and label is None:
-        raise InputError(f"{where} has no column of labels among {_told(kinds)}; name it with label")
-    own_id = None if rows.id is None else _one("id", rows.id, kinds, [], where)
+        raise InputError(f"{where} has no column of labels among {told(kinds)}; name it with label")
+    own_id = None if rows.id is None else one("id", rows.id, kinds, [], where)
     names = tuple(features[label].names) if label is not None and kinds[label] == "class" else ()
     return Columns(image, label, own_id, kinds[label] if label is not None else "other", names)
 
@@ -82,12 +82,12 @@ _FIT: dict[str, tuple[Kind, ...]] = {
 }
 
 
-def _one(role: str, asked: str | None, kinds: dict[str, Kind], tiers: list[list[str]], where: str) -> str | None:
+def one(role: str, asked: str | None, kinds: dict[str, Kind], tiers: list[list[str]], where: str) -> str | None:
     """The column asked for, or the one of the first tier that has any."""
     if asked is not None:
         if kinds.get(asked) not in _FIT[role]:
             what = f"is of kind {kinds[asked]}" if asked in kinds else "is not there"
-            raise InputError(f"column {asked!r} of {where} {what} and cannot be the {role}; columns are {_told(kinds)}")
+            raise InputError(f"column {asked!r} of {where} {what} and cannot be the {role}; columns are {told(kinds)}")
         return asked
     names = {"image": _IMAGES, "label": _LABELS}.get(role, ())
     for tier in tiers:
@@ -105,7 +105,7 @@ def _known(kinds: Mapping[str, Kind], fitting: Iterable[Kind], names: Sequence[s
     return [name for name, kind in kinds.items() if kind in fitting and name.lower() in names]
 
 
-def _told(kinds: Mapping[str, Kind]) -> str:
+def told(kinds: Mapping[str, Kind]) -> str:
     return ", ".join(f"{name} ({kind})" for name, kind in kinds.items()) or "none"
 
 

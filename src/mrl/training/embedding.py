@@ -12,27 +12,32 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mrl.disk import MANIFEST, absent
-from mrl.encoders import ImageEncoder
+from mrl.disk import MANIFEST, Folder, absent
+from mrl.encoders import Encoder, ImageEncoder, TextEncoder, load
+from mrl.encoders.remote import RemoteEncoder
 from mrl.errors import ExistsError, InputError, StorageError
 from mrl.training.ahead import ahead
 from mrl.training.batches import ids
-from mrl.training.data import ImageData, Labels, Samples
+from mrl.training.data import ImageData, Labels
+from mrl.training.material import Data
 from mrl.training.pending import Batch, after, batches, every_row, fresh
 from mrl.training.run import Run
 from mrl.training.stream import Stream
+from mrl.training.texts import TextData
 from mrl.vectors import Table, TableWriter
 
 BLOCK = 16_384  # rows committed at once
+AnyEncoder = ImageEncoder | TextEncoder | RemoteEncoder
 _LOOKED_AT = 1024  # rows of a stream that decide whether its ids are row numbers
 
 
 def embed(
-    model: Run | ImageEncoder | str | Path,
-    data: Samples | Stream,
+    model: Run | AnyEncoder | str | Path,
+    data: Data,
     out: str | Path,
     *,
     batch_size: int = 256,
+    prompt: str | None = None,
     resume: bool = False,
     add: bool = False,
     device: str | None = None,
@@ -40,8 +45,9 @@ def embed(
 ) -> Table:
     """Write the vectors of a dataset, whole and as the network makes them, with ids and labels, as a table.
 
-    model: an encoder or its file, a run or its path. With a run, labels are mapped by name onto its classes, and those
-    that it does not know get the labels after. Blocks of `BLOCK` rows are committed one by one.
+    model: an encoder, or what `mrl.encoders.load` opens; a run or its path. prompt: the name of what is put before
+    texts, as `query` or `document`; None the encoder's default. With a run, labels are mapped by name onto its classes,
+    and those that it does not know get the labels after. Blocks of `BLOCK` rows are committed one by one.
     resume: go on with the table at `out` after its last block, if there is one; with the same data, model, batch size
     and machine it ends in the same bytes as if nothing had interrupted it. If all is there already, nothing is written.
     add: embed the rows whose ids the table at `out`, finished or not, does not have, after those that it has; labels
@@ -65,9 +71,10 @@ def embed(
             rows = fresh(rows, writer, batch_size, each)
         elif (out / MANIFEST).exists():
             rows = after(rows, Table.open(out, unfinished=True), names, each)
-        filling = _Filling(writer, encoder.network.width, named=bool(names))
+        filling = _Filling(writer, encoder.card.width, named=bool(names))
+        encoded = _encode(encoder, prompt)
         with closing(ahead(batches(data, rows, batch_size, BLOCK))) as loaded:
-            filling.fill(encoder, loaded, each)
+            filling.fill(encoded, loaded, each)
     return Table.open(out)
 
 
@@ -94,7 +101,7 @@ def _remedy(out: Path) -> str:
     return f"it is unfinished, after {table.rows} rows: go on with --resume, or choose another --out"
 
 
-def check_ids(data: Samples | Stream) -> None:
+def check_ids(data: Data) -> None:
     """Raise InputError if the rows are called 0, 1, 2 … in their order; of a stream the first thousand are looked at.
 
     A dataset that has no ids is numbered so, and its row 0 is not the row 0 of another one.
@@ -104,24 +111,38 @@ def check_ids(data: Samples | Stream) -> None:
     if len(keys) and keys.dtype.kind in "iu" and (keys == np.arange(len(keys))).all():
         raise InputError(
             f"the ids of these data are row numbers, 0 … {len(keys) - 1}, which do not tell what a table lacks; "
-            "give each image an id of its own (a column of ids, or files in folders), or embed into another --out"
+            "give each row an id of its own (a column of ids, or files in folders), or embed into another --out"
         )
 
 
-def _named(
-    model: Run | ImageEncoder | str | Path, data: Samples | Stream, device: str | None
-) -> tuple[ImageEncoder, Samples | Stream]:
+def _named(model: Run | AnyEncoder | str | Path, data: Data, device: str | None) -> tuple[AnyEncoder, Data]:
     """The encoder, on the device that computes, and the data with the run's labels."""
     if isinstance(model, str | Path):
-        model = ImageEncoder.load(model) if Path(model).is_file() else Run.open(model)
-    if isinstance(model, ImageEncoder):
-        return model.to(device or model.device), data
-    if isinstance(data, ImageData | Stream):
+        model = Run.open(model) if Folder.committed(Path(model)) else load(model)
+    encoder = model.encoder if isinstance(model, Run) else model
+    if isinstance(encoder, ImageEncoder) == isinstance(data, TextData):
+        kinds = ("images", "texts") if isinstance(encoder, ImageEncoder) else ("texts", "images")
+        raise InputError(f"{encoder.card.model} encodes {kinds[0]}, and these data are {kinds[1]}; give it {kinds[0]}")
+    if isinstance(model, Run) and model.classes and isinstance(data, ImageData | Stream | TextData):
         data = data.named(model.classes)
-    return model.encoder.to(device or ("cuda" if torch.cuda.is_available() else "cpu")), data
+    if isinstance(encoder, Encoder):
+        default = "cuda" if isinstance(model, Run) and torch.cuda.is_available() else None
+        encoder.to(device or default or encoder.device)
+    return encoder, data
 
 
-def _names(data: Samples | Stream) -> tuple[str, ...]:
+Block = Callable[[Any, int], npt.NDArray[np.float32]]  # of rows, all at once, to raw vectors
+
+
+def _encode(encoder: AnyEncoder, prompt: str | None) -> Block:
+    if isinstance(encoder, ImageEncoder):
+        if prompt is not None:
+            raise InputError(f"prompts stand before texts, and {encoder.card.model} encodes images; leave prompt out")
+        return lambda images, size: encoder.encode(images, raw=True, batch_size=size)
+    return lambda texts, size: encoder.encode(texts, raw=True, batch_size=size, prompt=prompt)
+
+
+def _names(data: Data) -> tuple[str, ...]:
     return tuple(getattr(data, "classes", ()))
 
 
@@ -134,10 +155,10 @@ class _Filling:
         self._ids: list[Any] = []
         self._labels: list[Labels] = []
 
-    def fill(self, encoder: ImageEncoder, loaded: Iterable[Batch], each: Callable[[int], object]) -> None:
+    def fill(self, encode: Block, loaded: Iterable[Batch], each: Callable[[int], object]) -> None:
         """Encode and commit what comes, the last block as far as it goes."""
-        for keys, images, labels in loaded:
-            self._take(keys, encoder.encode(images, raw=True, batch_size=len(keys)), labels)
+        for keys, rows, labels in loaded:
+            self._take(keys, encode(rows, len(keys)), labels)
             each(len(keys))
         self._commit()
 
@@ -162,7 +183,7 @@ class _Filling:
         if len(without) == len(labels):
             return None
         if len(without):
-            raise InputError(f"image {self._ids[without[0]]!r} has no label, others have; label all images, or none")
+            raise InputError(f"row {self._ids[without[0]]!r} has no label, others have; label all rows, or none")
         if self._writer.label_names and not self._named:
             raise InputError(
                 "the labels of these data have no names, those of the table have; give the data the names of classes"

@@ -15,15 +15,15 @@ from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mrl.encoders.pixels import Pixels
 from mrl.errors import InputError
 from mrl.training.ahead import ahead
 from mrl.training.augment import Augment, Ids, draws, order
-from mrl.training.batches import batch, even_batches, pictures
-from mrl.training.data import Labels, Samples
+from mrl.training.batches import batch, even_batches, in_memory, pictures
+from mrl.training.data import Samples
 from mrl.training.decoding import FEW
 from mrl.training.spec import TrainSpec
 from mrl.training.stream import Stream
@@ -32,15 +32,16 @@ from mrl.training.team import Team
 AHEAD = 2  # batches that are made ready besides the one in use
 
 Position = Mapping[str, Any]  # where an epoch goes on: JSON
-Loaded = tuple[Pixels, Labels]  # (n, H, W, C), (n,)
+Loaded = tuple[Any, npt.NDArray[Any]]  # some rows, as their source has them, and their targets
 
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """What one process works on at a time. share: of the whole batch's rows; 0 for a row that only stands in."""
+    """What one process works on at a time. inputs: images (n, H, W, C), or the tokens of each column of texts. target:
+    (n, ...). share: of the whole batch's rows; 0 for a row that only stands in."""
 
-    images: Tensor
-    labels: Tensor
+    inputs: Any
+    target: Tensor
     share: float
 
 
@@ -63,11 +64,17 @@ class Planned:
 
 
 class Source(Protocol):
-    """Batches in their order, and the images of some rows of them."""
+    """Batches in their order, and what some rows of them are. at_hand: whether rows need no decoding."""
+
+    @property
+    def at_hand(self) -> bool: ...
 
     def plans(self, epoch: int, position: Position) -> Iterator[Planned]: ...
 
     def load(self, epoch: int, indices: Ids, items: Sequence[Any]) -> Loaded: ...
+
+    def joined(self, parts: Sequence[Loaded]) -> tuple[Any, Tensor]:
+        """A piece's inputs and targets, of what was loaded in parts."""
 
 
 class Stored:
@@ -75,6 +82,7 @@ class Stored:
 
     def __init__(self, data: Samples, spec: TrainSpec, augment: Augment) -> None:
         self.data, self.spec, self.augment = data, spec, augment
+        self.at_hand = in_memory(data) and not augment.crops
 
     def plans(self, epoch: int, position: Position) -> Iterator[Planned]:
         batches = even_batches(order(self.spec.seed, epoch, len(self.data)), self.spec.batch_size)
@@ -90,9 +98,14 @@ class Stored:
         images, targets = batch(self.data, indices)
         return self.augment(images.numpy(), numbers), targets.numpy()
 
+    def joined(self, parts: Sequence[Loaded]) -> tuple[Tensor, Tensor]:
+        return stacked(parts)
+
 
 class Streamed:
     """Rows that come one after another: each window of them is shuffled in itself."""
+
+    at_hand = False
 
     def __init__(self, data: Stream, spec: TrainSpec, augment: Augment) -> None:
         self.data, self.spec, self.augment = data, spec, augment
@@ -135,6 +148,15 @@ class Streamed:
         if self.augment.crops:
             return self.augment.cropped([self.data.picture(raw) for raw in items], numbers), labels
         return self.augment(np.stack([self.data.decode(raw) for raw in items]), numbers), labels
+
+    def joined(self, parts: Sequence[Loaded]) -> tuple[Tensor, Tensor]:
+        return stacked(parts)
+
+
+def stacked(parts: Sequence[Loaded]) -> tuple[Tensor, Tensor]:
+    """Images (n, H, W, C) and labels (n,)."""
+    images, labels = (torch.from_numpy(np.concatenate(each)) for each in zip(*parts, strict=True))
+    return images, labels
 
 
 def source(data: Samples | Stream, spec: TrainSpec, augment: Augment) -> Source:
@@ -187,11 +209,21 @@ class Feed:
     def _made(self, plan: Planned, loaded: list[list[Loaded]]) -> Batch:
         pieces = []
         for rows, chunks in zip(self._shares(plan), loaded, strict=True):
-            images, labels = (torch.from_numpy(np.concatenate(parts)) for parts in zip(*chunks, strict=True))
+            inputs, target = self.source.joined(chunks)
             if self.team.device.type == "cuda":
-                images, labels = images.pin_memory(), labels.pin_memory()
-            pieces.append(Piece(images, labels, len(rows) / len(plan.indices)))
+                inputs, target = pinned(inputs), target.pin_memory()
+            pieces.append(Piece(inputs, target, len(rows) / len(plan.indices)))
         return Batch(len(plan.indices), tuple(pieces), plan.after)
+
+
+def pinned(inputs: Any) -> Any:
+    """In memory that a GPU reads while it computes: a tensor, or tuples of tensors."""
+    if isinstance(inputs, Tensor):
+        return inputs.pin_memory()
+    if not isinstance(inputs, tuple):
+        return inputs
+    made = map(pinned, inputs)
+    return inputs._make(made) if hasattr(inputs, "_make") else tuple(made)
 
 
 def _chunks(piece: tuple[Ids, Sequence[Any]]) -> Iterator[tuple[Ids, Sequence[Any]]]:

@@ -16,40 +16,42 @@ from torch import nn
 
 from mrl.disk import absent
 from mrl.errors import DivergedError, InputError
-from mrl.training.augment import Augment
-from mrl.training.batches import in_memory
 from mrl.training.begin import COUNTERS, Start, begin
 from mrl.training.data import Samples
-from mrl.training.feed import Batch, Feed, source
+from mrl.training.feed import Batch, Feed
+from mrl.training.gradients import find_gradients
+from mrl.training.material import Data
 from mrl.training.optimise import Rates, optimiser, threads_for
 from mrl.training.progress import Display, Tally, by_dim
 from mrl.training.run import Run, Snapshot, State
+from mrl.training.scoring import score
 from mrl.training.spec import TrainSpec
 from mrl.training.state import restore, saved
-from mrl.training.stream import Stream
-from mrl.training.team import Team, reseed
+from mrl.training.team import Team
+from mrl.training.texts import TextData
 
 _LOOK_EVERY = 16  # steps between looks at a GPU's losses, and at the clock in a team
 
 
 def train(
     spec: TrainSpec,
-    data: Samples | Stream,
+    data: Data,
     out: str | Path,
     *,
-    validation: Samples | None = None,
+    validation: Samples | TextData | None = None,
     resume: bool = False,
     network: nn.Module | None = None,
     device: str | None = None,
     workers: int | None = None,
     quiet: bool = False,
 ) -> Run:
-    """Train a nested image encoder and its classifiers into the folder `out`.
+    """Train a nested encoder of images or texts, with its classifiers where there are classes, into the folder `out`.
 
-    data, validation: map-style datasets of (uint8 image (H, W, C), label); data may be a stream. resume: go on with the
+    data, validation: map-style datasets of (uint8 image (H, W, C), label), of which data may be a stream; or texts, for
+    the task of the spec. resume: go on with the
     run at `out`, to the weights that it would have had without the interruption; begin it if nothing was committed.
     network: your own module (n, C, H, W) -> (n, width), in place of the spec's. device: default a GPU if there is one.
-    workers: threads that load images (default: as many as there are cores, none for images in memory). quiet: no bar.
+    workers: threads that load rows (default: as many as there are cores, none for rows in memory). quiet: no bar.
 
     Started by `torchrun`, all processes work on each batch together. Every epoch is committed when it is done, and what
     `spec.checkpoints` asks for besides. Raises InputError for data that cannot be trained on, or are not those of the
@@ -65,20 +67,18 @@ def train(
         start = begin(spec, (data, validation), out, team, resume=resume, module=network)
         if start.finished:
             return Run.open(out)  # whose leftovers are cleared
-        loop = Loop(start, _feed(start, data, team, workers), quiet=quiet)
+        loop = Loop(start, _feed(start, team, workers), quiet=quiet)
         with threads_for(loop.macs):
             loop.run()
     team.wait()
     return Run.open(out)
 
 
-def _feed(start: Start, data: Samples | Stream, team: Team, workers: int | None) -> Feed:
-    spec = start.model.spec
-    augment = Augment.choose(spec.augment, start.model.encoder.fit, spec.smallest_crop)
+def _feed(start: Start, team: Team, workers: int | None) -> Feed:
+    source = start.material.source(start.model.encoder)
     if workers is None:
-        at_hand = in_memory(data) and not augment.crops
-        workers = int(team.device.type == "cuda") if at_hand else _cores()
-    return Feed(source(data, spec, augment), team, spec.accumulate, workers)
+        workers = int(team.device.type == "cuda") if source.at_hand else _cores()
+    return Feed(source, team, start.model.spec.accumulate, workers)
 
 
 def _cores() -> int:
@@ -111,9 +111,11 @@ class Loop:
     def __init__(self, start: Start, feed: Feed, *, quiet: bool) -> None:
         self.start, self.feed, self.team, self.writer = start, feed, feed.team, start.writer
         self.model, self.spec, self.steps = start.model, start.model.spec, start.steps
-        self.macs = 3 * self.model.encoder.network.macs * min(self.spec.batch_size, start.rows)  # back is twice forward
-        self.optimiser = optimiser(self.model.trained(), self.spec)
+        rows = min(self.spec.batch_size, len(start.material.data))
+        self.macs = 3 * self.model.encoder.network.macs * rows  # back is twice forward
+        self.optimiser = optimiser(self.model.trained(), self.spec, self.model.learnt())
         restore(self.optimiser, start.memory)
+        self.said: set[str] = set()
         self.rates = Rates(self.spec, self.spec.epochs * self.steps)
         self.standing = Standing(**start.standing)
         self.trainee = self.team.wrap(self.model.trainee())
@@ -148,30 +150,28 @@ class Loop:
             done = self._in_epoch()
             self.display.step(epoch, recent)
             if done % self.spec.log_every == 0:
-                self._log({"event": "step", "epoch": epoch, "step": done, "lr": rate, **recent.record(self.team)})
+                self._log({"event": "step", "epoch": epoch, "step": done, "lr": rate, **self._record(recent)})
                 recent = Tally(self.spec.nesting, self.team.device)
             if done < self.steps and self._due():
                 self._commit_within(whole, recent)
         self._check_finite(whole)
         if not self.model.finite():
             raise self._diverged(f"the weights were no longer finite at the end of epoch {epoch}")
-        record = {"event": "epoch", "epoch": epoch, "lr": rate, **whole.record(self.team)}
+        record = {"event": "epoch", "epoch": epoch, "lr": rate, **self._record(whole)}
         if self.start.validation is not None:
-            record["validation"] = by_dim(self.spec.nesting, self.model.accuracy(self.start.validation, self.team))
+            record["validation"] = by_dim(self.spec.nesting, score(self.model, self.start.validation, self.team))
         return record
 
+    def _record(self, tally: Tally) -> dict[str, Any]:
+        return {**tally.record(self.team), **self.model.objective.facts()}
+
     def _step(self, batch: Batch, whole: Tally, recent: Tally) -> float:
-        """Add up the gradients of a batch's pieces and move the weights; the rate."""
-        reseed(self.spec.seed, self.standing.step, self.team.rank)
+        """Find the gradients of a batch and move the weights; the rate."""
         self.optimiser.zero_grad()
-        for number, piece in enumerate(batch.pieces, 1):
-            with self.team.gradients_later(self.trainee, later=number < len(batch.pieces)):
-                loss = self.model.loss(piece.images, piece.labels, self.trainee)
-                # A team averages gradients, so each process's share counts as often as there are processes.
-                (loss.total * (piece.share * self.team.size)).backward()  # type: ignore[no-untyped-call]
-            if piece.share:
-                for tally in (whole, recent):
-                    tally.add(loss.levels, loss.hits, len(piece.labels))
+        seed = self.spec.seed, self.standing.step, self.team.rank
+        for loss, rows in find_gradients(self.model, self.trainee, self.team, batch, seed):
+            for tally in (whole, recent):
+                tally.add(loss.levels, loss.hits, rows)
         self.standing.step += 1
         self.standing.position = batch.after
         if self.team.device.type == "cpu" or self.standing.step % _LOOK_EVERY == 0:
@@ -180,7 +180,15 @@ class Loop:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.spec.clip)
         rate = self.rates.apply(self.optimiser, self.standing.step - 1)
         self.optimiser.step()
+        if said := self.model.objective.settle():
+            self._say_once(said)
         return rate
+
+    def _say_once(self, text: str) -> None:
+        if text not in self.said:
+            self.said.add(text)
+            self.display.say(text)
+            self._log({"event": "note", "step": self.standing.step, "text": text})
 
     def _in_epoch(self) -> int:
         """Steps done in the epoch under way."""

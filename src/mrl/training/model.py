@@ -1,4 +1,4 @@
-"""Model: an encoder and its classifiers while they are trained."""
+"""Model: an encoder and what is learnt beside it while they are trained."""
 
 from __future__ import annotations
 
@@ -7,98 +7,103 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from mrl.card import Card
 from mrl.encoders import ImageEncoder
+from mrl.encoders.encoder import Encoder
 from mrl.encoders.image import is_counter
-from mrl.encoders.making import make_network, model_name, train_mode, tuned, wanted_preparation
-from mrl.encoders.module import ModuleNetwork
+from mrl.encoders.making import train_mode, tuned
 from mrl.encoders.networks import Network
-from mrl.encoders.pixels import Fit
-from mrl.encoders.preparation import Preparation
-from mrl.errors import InputError
 from mrl.heads import HeadWeights
-from mrl.nn import Head, NestedLoss, make_head, nested_cross_entropy
+from mrl.nn import Head, NestedLoss
 from mrl.nn.heads import MRLHead
-from mrl.training.batches import Traits, batch
-from mrl.training.data import Samples
+from mrl.training.material import Material
+from mrl.training.objective import Classes, Pairs, ScoredPairs, make_objective
 from mrl.training.optimise import number_format
 from mrl.training.spec import TrainSpec
 from mrl.training.team import Team
 
 _STATISTIC = re.compile(r"running_(mean|var)$")
-_VALIDATED = 512  # images at once, at most; where batches are smaller, for want of memory, as many as these
+
+Placed = tuple[torch.device, torch.dtype]  # where a model is, and what its network multiplies in
+Inputs = tuple[Any, ...]  # what the network takes, one a view: images (n, C, H, W), or tokens
 
 
 class Trainee(nn.Module):
-    """Network and head as one module, so that a team wraps both."""
+    """Network and objective as one module, so that a team wraps both."""
 
-    def __init__(self, network: nn.Module, head: Head, spec: TrainSpec, dtype: torch.dtype) -> None:
+    def __init__(self, network: nn.Module, objective: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
-        self.network, self.head = network, head
-        self._spec, self._dtype = spec, dtype
+        self.network, self.objective = network, objective
+        self._dtype = dtype
 
-    def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Normalised images (n, C, H, W) and labels (n,) -> the fields of their NestedLoss."""
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self._dtype is torch.bfloat16):
-            z = self.network(images)
-        spec = self._spec
-        loss = nested_cross_entropy(
-            self.head,
-            z,
-            labels,
-            level_weights=spec.level_weights,
-            reduction=spec.reduction,
-            label_smoothing=spec.label_smoothing,
-        )
+    def forward(
+        self, inputs: Inputs, target: Tensor | None = None, slopes: tuple[Tensor, ...] = ()
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """What the network takes, one a view, and the target -> the fields of their NestedLoss.
+
+        slopes: in place of a target, the gradients of the loss by the vectors (n, width) of each view, found before;
+        total is then their inner product, whose gradients by the weights are the loss's (GradCache, arXiv 2101.06983).
+        """
+        views = self.views(inputs)
+        if target is None:
+            return torch.stack([(z * slope).sum() for z, slope in zip(views, slopes, strict=True)]).sum(), None, None
+        loss = self.objective(views, target)
         return loss.total, loss.levels, loss.hits
 
+    def views(self, inputs: Inputs) -> tuple[Tensor, ...]:
+        """The vectors (n, width) of each view."""
+        with torch.autocast(_type_of(inputs), torch.bfloat16, enabled=self._dtype is torch.bfloat16):
+            return tuple(self.network(each) for each in inputs)
 
-Placed = tuple[torch.device, torch.dtype]  # where a model is, and what its network multiplies in
+
+def _type_of(inputs: Inputs) -> str:
+    first = inputs[0]
+    return (first if isinstance(first, Tensor) else first.ids).device.type
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """What is trained. dtype: what the network multiplies in while it trains."""
+    """What is trained. classes: names by label, if any. dtype: what the network multiplies in while it trains."""
 
     spec: TrainSpec
-    encoder: ImageEncoder
-    head: Head
+    encoder: Encoder
+    objective: Classes | Pairs | ScoredPairs
     classes: tuple[str, ...]
     dtype: torch.dtype
 
     @classmethod
-    def new(cls, spec: TrainSpec, about: Traits, device: torch.device, module: nn.Module | None = None) -> Model:
+    def new(cls, spec: TrainSpec, data: Material, team: Team, module: nn.Module | None = None) -> Model:
         """Fresh weights depend on the spec's seed alone. module: a network of your own, in place of the spec's."""
-        preparation = prepared(spec, about)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(spec.seed)
-            network = _network(spec, preparation.fit, module)
-            width = cast(Network, network).width
-            spec.nesting.check_width(width)
-            head = make_head(spec.head, spec.nesting, len(about.classes))
-        name = type(module).__name__ if module else model_name(spec.encoder)
-        card = Card(f"{name}-{spec.head}-{width}", width, spec.nesting)
-        placed = device, number_format(spec.precision, device)
-        return cls._placed(spec, ImageEncoder(cast(Network, network), card, preparation), head, about.classes, placed)
+            encoder = data.encoder(module)
+            objective = make_objective(spec, len(data.classes), gather=team.size > 1)
+        placed = team.device, number_format(spec.precision, team.device)
+        return cls._placed(spec, encoder, objective, data.classes, placed)
 
     @classmethod
-    def again(cls, spec: TrainSpec, encoder: ImageEncoder, weights: HeadWeights, placed: Placed) -> Model:
+    def again(cls, spec: TrainSpec, encoder: Encoder, weights: HeadWeights | None, placed: Placed, team: Team) -> Model:
         """A model as it was committed."""
-        return cls._placed(spec, encoder, MRLHead.from_weights(weights), weights.classes, placed)
+        if weights is None:
+            return cls._placed(spec, encoder, make_objective(spec, 0, gather=team.size > 1), (), placed)
+        return cls._placed(spec, encoder, Classes(spec, MRLHead.from_weights(weights)), weights.classes, placed)
 
     @classmethod
     def _placed(
-        cls, spec: TrainSpec, encoder: ImageEncoder, head: Head, classes: tuple[str, ...], placed: Placed
+        cls,
+        spec: TrainSpec,
+        encoder: Encoder,
+        objective: Classes | Pairs | ScoredPairs,
+        classes: tuple[str, ...],
+        placed: Placed,
     ) -> Model:
         device, dtype = placed
         kept = torch.float64 if dtype is torch.float64 else torch.float32
         encoder.module.to(device, kept)
-        return cls(spec, encoder, head.to(device, kept), classes, dtype)
+        return cls(spec, encoder, objective.to(device, kept), classes, dtype)
 
     @property
     def network(self) -> nn.Module:
@@ -108,12 +113,21 @@ class Model:
     def device(self) -> torch.device:
         return self.encoder.device
 
+    @property
+    def head(self) -> Head | None:
+        """The classifiers, where there are classes."""
+        return self.objective.head if isinstance(self.objective, Classes) else None
+
     def trainee(self) -> Trainee:
-        return Trainee(self.network, self.head, self.spec, self.dtype)
+        return Trainee(self.network, self.objective, self.dtype)
 
     def trained(self) -> list[nn.Parameter]:
         """The parameters that move; the others are told to keep no gradient."""
-        return [*tuned(cast(Network, self.network), self.spec.encoder.tune), *self.head.parameters()]
+        return [*tuned(cast(Network, self.network), self.spec.encoder.tune), *self.learnt()]
+
+    def learnt(self) -> list[nn.Parameter]:
+        """Those of the parameters that move which are not the encoder's."""
+        return [p for p in self.objective.parameters() if p.requires_grad]
 
     def training(self) -> None:
         """Put what is trained, and nothing else, into training mode."""
@@ -125,21 +139,28 @@ class Model:
         return all(bool(torch.isfinite(t).all()) for t in learnt)
 
     def counters(self) -> dict[str, npt.NDArray[Any]]:
-        """How many batches each norm has seen: training goes on from them, vectors do not depend on them."""
-        return {name: b.cpu().numpy() for name, b in self.network.named_buffers() if is_counter(name)}
+        """What training goes on from and no vector depends on: how many batches each norm has seen, and what the
+        objective has learnt where it is no classifier."""
+        found = {name: b.cpu().numpy() for name, b in self.network.named_buffers() if is_counter(name)}
+        return found | {name: p.detach().cpu().numpy().copy() for name, p in self._unsaved()}
 
     def count_on(self, counters: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take up `counters`."""
-        for name, buffer in self.network.named_buffers():
+        for name, tensor in (*self.network.named_buffers(), *self._unsaved()):
             if name in counters:
-                buffer.copy_(torch.from_numpy(counters[name].copy()))
+                tensor.detach().copy_(torch.from_numpy(counters[name].copy()))
+
+    def _unsaved(self) -> list[tuple[str, nn.Parameter]]:
+        if self.head is not None:
+            return []
+        return [(f"objective.{name}", p) for name, p in self.objective.named_parameters()]
 
     def parameters(self) -> list[nn.Parameter]:
-        return [*self.network.parameters(), *self.head.parameters()]
+        return [*self.network.parameters(), *self.objective.parameters()]
 
-    def weights(self) -> HeadWeights:
-        """The classifiers as plain arrays, with their classes' names."""
-        return self.head.export(self.classes)
+    def weights(self) -> HeadWeights | None:
+        """The classifiers as plain arrays, with their classes' names; None where there are none."""
+        return None if self.head is None else self.head.export(self.classes)
 
     def facts(self) -> dict[str, Any]:
         """For the log."""
@@ -153,40 +174,18 @@ class Model:
             "device": str(self.device),
         }
 
-    def loss(self, images: Tensor, labels: Tensor, through: nn.Module | None = None) -> NestedLoss:
-        """Of uint8 images (n, H, W, C) and labels (n,). through: the trainee, as a team wrapped it."""
+    def loss(self, inputs: Any, target: Tensor, through: nn.Module | None = None) -> NestedLoss:
+        """Of images uint8 (n, H, W, C) or the tokens of each column of texts, and targets (n, ...). through: the
+        trainee, as a team wrapped it."""
         module = through or self.trainee()
-        total, levels, hits = module(self.encoder.normalised(images), labels.to(self.device, non_blocking=True))
+        total, levels, hits = module(self.placed(inputs), target.to(self.device, non_blocking=True))
         return NestedLoss(total, levels, hits)
 
-    def accuracy(self, data: Samples, team: Team) -> Tensor:
-        """(levels,): the share of samples whose most probable class is theirs, counted by all of a team."""
-        team.as_main(self.network)  # what is measured is what is committed
-        batch_size = max(1, min(_VALIDATED, self.spec.batch_size // (self.spec.accumulate * team.size)))
-        hits = torch.zeros(len(self.spec.nesting), dtype=torch.float64)
-        mine = np.array_split(np.arange(len(data)), team.size)[team.rank]
-        for start in range(0, len(mine), batch_size):
-            images, labels = batch(data, mine[start : start + batch_size])
-            with torch.no_grad():
-                logits = self.head(self.encoder.vectors(images.numpy()).to(self.head.weights[0].dtype))
-            hits += torch.tensor([(level.argmax(1).cpu() == labels).sum().item() for level in logits])
-        return team.total(hits) / len(data)
-
-
-def prepared(spec: TrainSpec, about: Traits) -> Preparation:
-    """What the network wants of its pictures, or what the data suggest. InputError if images have another shape."""
-    wanted = wanted_preparation(spec.encoder)
-    if wanted is None:
-        return Preparation(Fit(about.size, about.channels), about.mean, about.std)
-    if wanted.fit.shape != (*about.size, about.channels):
-        raise InputError(
-            f"{spec.encoder.network} takes images of {wanted.fit.shape} (H, W, C), the data have "
-            f"{(*about.size, about.channels)}; open them with Opening.like(wanted_preparation(spec.encoder).fit)"
+    def placed(self, inputs: Any) -> Inputs:
+        """What the network takes, one a view, where it computes."""
+        if isinstance(inputs, Tensor):
+            return (cast(ImageEncoder, self.encoder).normalised(inputs),)
+        return tuple(
+            tokens._replace(ids=tokens.ids.to(self.device, non_blocking=True), mask=tokens.mask.to(self.device))
+            for tokens in inputs
         )
-    return wanted
-
-
-def _network(spec: TrainSpec, fit: Fit, module: nn.Module | None) -> nn.Module:
-    if module is None:
-        return make_network(spec.encoder, fit, spec.width, spec.nesting)
-    return ModuleNetwork(module, fit, spec.width or spec.nesting.width)

@@ -1,4 +1,4 @@
-"""How to open data: what pictures become, and which rows and columns of a table they are."""
+"""How to open data: what pictures become, and which rows and columns of a table are meant."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import glob
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mrl.encoders.fit import Fit, Resample
 from mrl.errors import InputError
 from mrl.options import from_document, option
 
+Purpose = Literal["classify", "pairs", "scored-pairs", "embed"]
 MEMORY = 2 << 30  # bytes of decoded images that are held rather than decoded again in every epoch
 
 
@@ -19,12 +20,14 @@ MEMORY = 2 << 30  # bytes of decoded images that are held rather than decoded ag
 class Rows:
     """Which rows and columns of a table are meant; it says nothing of folders of images and .npz files.
 
-    Columns of images and labels are found by their types and names unless they are named here.
+    Columns of images, texts and labels are found by their types and names unless they are named here.
     """
 
     split: str = option("train", "Which split of a dataset that has several.")
     image: str | None = option(None, "The column of pictures, or of their paths.")
+    text: tuple[str, ...] = option((), "The columns of texts: one; or anchor,positive,negative; or two with a score.")
     label: str | None = option(None, "The column of labels.")
+    score: str | None = option(None, "The column of scores: how alike the two texts of a row are.")
     id: str | None = option(None, "The column of ids; without one, rows are numbered.")
     stream: bool = option(False, "Read rows one after another, never all of them.")
     count: int | None = option(None, "Rows of one pass of a stream, where the data do not tell.")
@@ -32,6 +35,9 @@ class Rows:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "text", tuple(self.text))
+        if len(set(self.text)) < len(self.text):
+            raise InputError(f"columns of texts must differ, got {', '.join(self.text)}; name each once")
         if self.count is not None and self.count < 1:
             raise InputError(f"count is the number of rows of one pass, at least 1, got {self.count}")
         if len(set(self.classes)) < len(self.classes):
@@ -78,14 +84,37 @@ class Opening:
 
 
 @dataclass(frozen=True)
+class TextOpening:
+    """How to open texts. purpose: the task that they are for, or `embed`, which decides how many columns a row has and
+    whether labels or scores are needed. skip_empty: leave rows out that have an empty text, rather than stop. rows: of
+    tables."""
+
+    purpose: Purpose
+    skip_empty: bool = False
+    rows: Rows = Rows()
+
+    def __post_init__(self) -> None:
+        if self.rows.stream:
+            raise InputError("texts are small and are held in memory, so they are no stream; leave stream out")
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> TextOpening:
+        parts = {**document, "rows": from_document(Rows, document["rows"], "row")}
+        return from_document(cls, parts, "opening")
+
+
+@dataclass(frozen=True)
 class Origin:
     """Where data came from, so that a run can be repeated. source: the path or name. how: it was opened."""
 
     source: str
-    how: Opening
+    how: Opening | TextOpening
 
     @classmethod
-    def of(cls, source: str | Path, how: Opening) -> Origin:
+    def of(cls, source: str | Path, how: Opening | TextOpening) -> Origin:
         """A path, or a pattern of paths, is kept in full, so that it means the same elsewhere."""
         pattern = glob.has_magic(str(source)) and "://" not in str(source)
         return cls(str(Path(source).absolute()) if Path(source).exists() or pattern else str(source), how)
@@ -95,4 +124,5 @@ class Origin:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Origin:
-        return cls(document["source"], Opening.from_json(document["how"]))
+        how = document["how"]
+        return cls(document["source"], (TextOpening if "purpose" in how else Opening).from_json(how))

@@ -18,15 +18,18 @@ _START, _END = 1 / 25, 1 / 250_000  # of one cycle's rate, as shares of its peak
 _LEAST_MOMENTUM = 0.85  # of one cycle, where the rate is highest, unless the given one is lower
 
 
-def optimiser(parameters: Iterable[nn.Parameter], spec: TrainSpec) -> Optimizer:
+def optimiser(parameters: Iterable[nn.Parameter], spec: TrainSpec, new: Iterable[nn.Parameter] = ()) -> Optimizer:
     """AdamW, SGD with momentum, or Adafactor; norms and biases do not decay.
 
-    The steps of AdamW and Adafactor do not depend on how many levels' losses are summed; those of SGD do.
+    new: those of the parameters that learn at `head_lr`. The steps of AdamW and Adafactor do not depend on how many
+    levels' losses are summed; those of SGD do.
     """
+    fresh = {id(p) for p in new} if spec.head_lr != spec.lr else set()
     listed = list(parameters)
     groups = [
-        {"params": [p for p in listed if p.ndim > 1], "weight_decay": spec.weight_decay},
-        {"params": [p for p in listed if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in listed if (p.ndim > 1, id(p) in fresh) == (wide, quick)], "weight_decay": decay} | times
+        for quick, times in ((False, {}), (True, {"times": spec.head_lr / spec.lr}))
+        for wide, decay in ((True, spec.weight_decay), (False, 0.0))
     ]
     groups = [group for group in groups if group["params"]]
     if spec.optimizer == "sgd":
@@ -70,7 +73,7 @@ class Rates:
         """Set an optimiser's rate and momentum for a step; the rate."""
         lr, momentum = self.lr(step), self.momentum(step)
         for group in optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("times", 1.0)
             if "betas" in group:
                 group["betas"] = (momentum, group["betas"][1])
             elif "momentum" in group:

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mrl.encoders.pixels import Pixels
 from mrl.errors import InputError
 from mrl.training.batches import batch, ids
-from mrl.training.data import Labels, Samples
+from mrl.training.data import Labels
+from mrl.training.material import Data
 from mrl.training.stream import Stream
+from mrl.training.texts import TextData
 from mrl.vectors import Table, TableWriter
 
 _PART = 4096  # ids that become Python objects at once
@@ -20,13 +21,13 @@ _PART = 4096  # ids that become Python objects at once
 Row = tuple[Any, Any]  # an id, and what its image and label are loaded from
 
 
-def every_row(data: Samples | Stream) -> Iterator[Row]:
+def every_row(data: Data) -> Iterator[Row]:
     """All rows in their order, none of them loaded."""
     if isinstance(data, Stream):
         return ((raw.id, raw) for raw in data.read())
     keys = ids(data)
     if keys.shape != (len(data),):
-        raise InputError(f"{len(data)} images have ids of shape {keys.shape}; give each image one id")
+        raise InputError(f"{len(data)} rows have ids of shape {keys.shape}; give each row one id")
     parts = (range(start, min(start + _PART, len(data))) for start in range(0, len(data), _PART))
     return ((key, i) for part in parts for key, i in zip(keys[part.start : part.stop].tolist(), part, strict=True))
 
@@ -73,11 +74,11 @@ def fresh(rows: Iterator[Row], writer: TableWriter, size: int, each: Callable[[i
 
 class Batch(NamedTuple):
     ids: list[Any]
-    images: Pixels  # (n, H, W, C)
+    rows: Any  # images (n, H, W, C), or n texts
     labels: Labels  # (n,), -1 where there is none
 
 
-def batches(data: Samples | Stream, rows: Iterator[Row], size: int, block: int) -> Iterator[Batch]:
+def batches(data: Data, rows: Iterator[Row], size: int, block: int) -> Iterator[Batch]:
     """Loaded rows, `size` at once.
 
     No batch reaches across the end of a block of `block` rows: after a stop, blocks are made of the same batches.
@@ -89,6 +90,9 @@ def batches(data: Samples | Stream, rows: Iterator[Row], size: int, block: int) 
         if isinstance(data, Stream):
             images = np.stack([data.decode(raw) for raw in items])
             yield Batch(keys, images, np.array([raw.label for raw in items], np.int64))
+        elif isinstance(data, TextData):
+            at = np.array(items, np.int64)
+            yield Batch(keys, data.taken(items)[0], np.full(len(at), -1) if data.labels is None else data.labels[at])
         else:
             stored, labels = batch(data, np.array(items, np.int64))
             yield Batch(keys, stored.numpy(), labels.numpy())

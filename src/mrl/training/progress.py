@@ -24,6 +24,7 @@ class Tally:
         self.losses = torch.zeros(len(nesting), dtype=torch.float64, device=device)
         self.hits = torch.zeros(len(nesting), dtype=torch.float64, device=device)
         self.rows = 0
+        self.judged = False
         self.seconds = 0.0
         self._start = time.monotonic()
 
@@ -31,20 +32,22 @@ class Tally:
         """levels: (levels,) mean losses of `rows` rows. Nothing waits for the device."""
         self.losses += levels.double() * rows
         if hits is not None:
+            self.judged = True
             self.hits += hits.double()
         self.rows += rows
 
     def record(self, team: Team) -> dict[str, Any]:
-        """For the log: loss and accuracy by dim over all of a team, seconds and images a second."""
+        """For the log: loss and, where there is one, accuracy by dim over all of a team, seconds and rows a second."""
         seconds = self.elapsed()
         sums = torch.cat([self.losses, self.hits, torch.tensor([float(self.rows)], device=self.losses.device)])
         totals, levels = team.total(sums).cpu(), len(self.nesting)
         losses, hits, rows = totals[:levels], totals[levels:-1], totals[-1]
+        accuracy = {"accuracy": by_dim(self.nesting, hits / rows)} if self.judged else {}
         return {
             "loss": by_dim(self.nesting, losses / rows),
-            "accuracy": by_dim(self.nesting, hits / rows),
+            **accuracy,
             "seconds": round(seconds, 3),
-            "images_per_second": round(float(rows) / max(seconds, 1e-9), 1),
+            "rows_per_second": round(float(rows) / max(seconds, 1e-9), 1),
         }
 
     def elapsed(self) -> float:
@@ -57,11 +60,13 @@ class Tally:
             "hits": team.total(self.hits).tolist(),
             "rows": round(float(team.total(torch.tensor(float(self.rows), dtype=torch.float64)))),
             "seconds": self.elapsed(),
+            "judged": self.judged,
         }
 
     def take_up(self, document: Mapping[str, Any], team: Team) -> None:
         """Go on from sums that were kept; in a team, the main process does."""
         self.seconds = float(document["seconds"])
+        self.judged = bool(document.get("judged", True))
         if team.main:
             self.losses += torch.tensor(document["losses"], dtype=torch.float64, device=self.losses.device)
             self.hits += torch.tensor(document["hits"], dtype=torch.float64, device=self.hits.device)
@@ -97,7 +102,8 @@ class Display:
         if tally.rows and time.monotonic() - self._said > 0.5:
             self._said = time.monotonic()
             losses, hits = ((sums / tally.rows).cpu() for sums in (tally.losses, tally.hits))
-            self._bar.update(self._task, now=levels_text(by_dim(tally.nesting, losses), by_dim(tally.nesting, hits)))
+            seen = by_dim(tally.nesting, hits) if tally.judged else {}
+            self._bar.update(self._task, now=levels_text(by_dim(tally.nesting, losses), seen))
 
     def say(self, text: str) -> None:
         """A line above the bar."""
@@ -105,7 +111,7 @@ class Display:
             self._bar.console.print(text, highlight=False)
 
     def epoch(self, epoch: int, record: dict[str, Any]) -> None:
-        text = levels_text(record["loss"], record["accuracy"])
+        text = levels_text(record["loss"], record.get("accuracy", {}))
         if "validation" in record:
             text += " · validation " + " ".join(f"{dim}: {value:.1%}" for dim, value in record["validation"].items())
         self.say(f"epoch {epoch}/{self._epochs} ({record['seconds']:.1f} s) {text}")
@@ -121,5 +127,6 @@ class Display:
 
 
 def levels_text(losses: dict[str, float], accuracies: dict[str, float]) -> str:
-    """`8: 0.61 82.0% 16: 0.48 86.1%`: loss and accuracy at each dim."""
-    return " ".join(f"{dim}: {loss:.2f} {accuracies[dim]:.1%}" for dim, loss in losses.items())
+    """`8: 0.61 82.0% 16: 0.48 86.1%`: loss and, where there is one, accuracy at each dim."""
+    shown = {dim: f" {accuracy:.1%}" for dim, accuracy in accuracies.items()}
+    return " ".join(f"{dim}: {loss:.2f}{shown.get(dim, '')}" for dim, loss in losses.items())

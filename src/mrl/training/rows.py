@@ -11,7 +11,7 @@ from mrl.errors import InputError
 from mrl.training.columns import Columns, Labelling, find
 from mrl.training.decoding import At, Content
 from mrl.training.listing import Ids, Labels, Listing
-from mrl.training.opening import Opening
+from mrl.training.opening import Opening, Rows
 from mrl.training.sources import Source
 from mrl.training.tables import load
 
@@ -52,8 +52,8 @@ def list_rows(source: Source, how: Opening) -> Listing:
         raise InputError(f"{source.name} has no rows; give a table that has some")
     arrow = table.with_format("arrow")
     pictures = TablePictures(arrow.select_columns([columns.image]), np.arange(len(table)), source)
-    labels, classes = _labels(arrow, columns, source, how)
-    return Listing(pictures, labels, classes, _ids(arrow, columns, source))
+    labels, classes = labels_of(arrow, columns, source, how.rows, labelled=how.labelled)
+    return Listing(pictures, labels, classes, ids_of(arrow, columns.id, source))
 
 
 def _table(source: Source, how: Opening) -> tuple[Columns, Any]:
@@ -66,40 +66,40 @@ def _table(source: Source, how: Opening) -> tuple[Columns, Any]:
     return columns, load(source, how.rows, columns.used, stream=False)
 
 
-def _labels(table: Any, columns: Columns, source: Source, how: Opening) -> tuple[Labels | None, tuple[str, ...]]:
+def labels_of(
+    table: Any, columns: Columns, source: Source, rows: Rows, *, labelled: bool
+) -> tuple[Labels | None, tuple[str, ...]]:
     """(n,) labels and the classes; None where any is missing and none are needed."""
     if columns.label is None:
         return None, ()
-    encoded = _column(table, columns.label).dictionary_encode().combine_chunks()
+    encoded = column(table, columns.label).dictionary_encode().combine_chunks()
     values = encoded.dictionary.to_pylist()
     codes = encoded.indices.fill_null(len(values)).to_numpy()
-    labelling = Labelling.known(columns, how.rows, untyped=source.untyped)
+    labelling = Labelling.known(columns, rows, untyped=source.untyped)
     labelling = labelling or Labelling.of(values, untyped=source.untyped)
     _, first = np.unique(codes, return_index=True)
     names = [f"row {row} of {source.name}" for row in first[: len(values)]]
     meant = np.array([*map(labelling.label, values, names), -1], np.int64)
     labels: Labels = meant[codes]
     missing = np.flatnonzero(labels < 0)
-    if len(missing) and how.labelled:
+    if len(missing) and labelled:
         raise InputError(
             f"row {missing[0]} of {source.name} has no label in column {columns.label!r}; label it, or leave it out"
         )
     return (None, ()) if len(missing) else (labels, labelling.classes)
 
 
-def _ids(table: Any, columns: Columns, source: Source) -> Ids:
+def ids_of(table: Any, name: str | None, source: Source) -> Ids:
     """(n,): the column of ids, else 0 … n-1."""
-    if columns.id is None:
+    if name is None:
         return np.arange(len(table))
-    column = _column(table, columns.id)
-    if column.null_count:
-        row = column.is_null().to_numpy().argmax()
-        raise InputError(
-            f"row {row} of {source.name} has no id in column {columns.id!r}; give it one, or name no column"
-        )
-    return np.array(column.to_pylist())
+    found = column(table, name)
+    if found.null_count:
+        row = found.is_null().to_numpy().argmax()
+        raise InputError(f"row {row} of {source.name} has no id in column {name!r}; give it one, or name no column")
+    return np.array(found.to_pylist())
 
 
-def _column(table: Any, name: str) -> Any:
+def column(table: Any, name: str) -> Any:
     """A column as an Arrow array in chunks."""
     return table.select_columns([name])[:].column(0)

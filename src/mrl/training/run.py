@@ -2,7 +2,7 @@
 
 RUN/manifest.json                   sealed: card, spec, classes, data, versions, and the states that are kept
 RUN/encoder-00000400.safetensors    sealed: the network after step 400, with all that encoding needs
-RUN/head-00000400.safetensors       sealed: its classifiers, HeadWeights
+RUN/head-00000400.safetensors       sealed: its classifiers, HeadWeights; of a run that classifies
 RUN/progress-00000400.safetensors   sealed: what going on from there needs besides: the optimiser's memory, the position
 RUN/log.jsonl                       one JSON line per epoch and every so many steps
 """
@@ -22,8 +22,11 @@ from torch import nn
 
 from mrl.card import Card
 from mrl.disk import Content, Folder, read_tensors, sealed_tensors
-from mrl.encoders.image import RUN_KIND, ImageEncoder
-from mrl.errors import StorageError
+from mrl.encoders.encoder import RUN_KIND, Encoder
+from mrl.encoders.image import ImageEncoder
+from mrl.encoders.loading import load_encoder_file
+from mrl.encoders.text import TextEncoder
+from mrl.errors import InputError, StorageError
 from mrl.heads import HeadWeights, chosen
 from mrl.log import append_line, flush, read_lines
 from mrl.training.spec import TrainSpec
@@ -39,14 +42,15 @@ _PACKAGES = ("mrl", "torch", "numpy", "transformers", "accelerate", "datasets", 
 @dataclass(frozen=True)
 class State:
     """One committed state of a run. step: optimiser steps done. epoch: whole epochs done. score: its validation
-    accuracy, as the best one is chosen by it. resumable: whether training can go on from it. fingerprint: of the
-    encoder's weights."""
+    score, as the best one is chosen by it. resumable: whether training can go on from it. fingerprint: of the
+    encoder's weights. headed: whether there are classifiers."""
 
     step: int
     epoch: int
     score: float | None = None
     resumable: bool = True
     fingerprint: str = ""
+    headed: bool = True
 
     @property
     def encoder(self) -> str:
@@ -62,7 +66,8 @@ class State:
 
     @property
     def files(self) -> tuple[str, ...]:
-        return (self.encoder, self.head, self.progress) if self.resumable else (self.encoder, self.head)
+        wanted = ((self.encoder, True), (self.head, self.headed), (self.progress, self.resumable))
+        return tuple(name for name, there in wanted if there)
 
 
 class Run:
@@ -80,7 +85,7 @@ class Run:
     def open(cls, path: str | Path, *, best: bool = False) -> Run:
         """StorageError if nothing was committed at `path`, DamagedError if its manifest changed.
 
-        best: open the state with the best validation accuracy, not the newest; StorageError if none was measured.
+        best: open the state with the best validation score, not the newest; StorageError if none was measured.
         """
         return cls(Folder.open(Path(path), RUN_KIND), best=best)
 
@@ -99,7 +104,7 @@ class Run:
 
     @property
     def best(self) -> State:
-        """The state of the best validation accuracy, the earlier of two alike; StorageError if none was measured."""
+        """The state of the best validation score, the earlier of two alike; StorageError if none was measured."""
         name = chosen(self._folder, best=True)["encoder"]
         return next(state for state in self.states if state.encoder == name)
 
@@ -122,18 +127,25 @@ class Run:
         return bool(self.manifest["finished"])
 
     @cached_property
-    def encoder(self) -> ImageEncoder:
-        """DamagedError names the file if its bytes changed."""
+    def encoder(self) -> ImageEncoder | TextEncoder:
+        """Of images or of texts. DamagedError names the file if its bytes changed."""
         return self.load_encoder()
 
-    def load_encoder(self, network: nn.Module | None = None) -> ImageEncoder:
+    def load_encoder(self, network: nn.Module | None = None) -> ImageEncoder | TextEncoder:
         """network: your own module, where the run was trained with one."""
-        return ImageEncoder.load(self._folder.verified(self.state.encoder), network)
+        return load_encoder_file(self._folder.verified(self.state.encoder), network)
 
     @cached_property
     def head(self) -> HeadWeights:
-        """DamagedError names the file if its bytes changed."""
-        return HeadWeights.load(self._folder.verified(self.state.head))
+        """DamagedError names the file if its bytes changed; InputError where nothing was classified."""
+        if self.weights is None:
+            raise InputError(f"{self.path} was trained on {self.spec.task}, so it has no classifiers; use its encoder")
+        return self.weights
+
+    @cached_property
+    def weights(self) -> HeadWeights | None:
+        """The classifiers, or None where nothing was classified. DamagedError names the file if its bytes changed."""
+        return HeadWeights.load(self._folder.verified(self.state.head)) if self.state.headed else None
 
     def progress(self) -> tuple[Arrays, dict[str, Any]]:
         """What going on needs besides the weights: the optimiser's memory, and where it stood."""
@@ -159,8 +171,8 @@ class Snapshot:
     """What one commit writes. progress: the optimiser's memory and the position, or None once nothing goes on."""
 
     state: State
-    encoder: ImageEncoder
-    head: HeadWeights
+    encoder: Encoder
+    head: HeadWeights | None
     progress: tuple[Arrays, Mapping[str, Any]] | None
 
 
@@ -208,29 +220,31 @@ class RunWriter:
     def commit(self, snapshot: Snapshot, *, finished: bool = False) -> None:
         """Publish a state; older ones than the last `keep` go, except the best one."""
         card = snapshot.encoder.card
-        newest = replace(snapshot.state, fingerprint=card.fingerprint)
+        newest = replace(snapshot.state, fingerprint=card.fingerprint, headed=snapshot.head is not None)
         states = self._kept((*self._states, newest))
         best = _best(states)
         manifest = {
             "card": card.to_json(),
             "spec": self._spec.to_json(),
-            "classes": list(snapshot.head.classes),
+            "classes": [] if snapshot.head is None else list(snapshot.head.classes),
             **self._about,
             "versions": versions(),
             "states": [asdict(state) for state in states],
             "finished": finished,
             "log_bytes": flush(self._folder.path / LOG),
             "encoder": newest.encoder,
-            "head": newest.head,
-            "best": best and {"encoder": best.encoder, "head": best.head},
+            "head": newest.head if newest.headed else None,
+            "best": best and {"encoder": best.encoder, "head": best.head if best.headed else None},
         }
         keep = {name for state in states for name in state.files}
         self._folder.commit(self._files(snapshot, card), manifest, keep=lambda name: name in keep)
         self._states = states
 
     def _files(self, snapshot: Snapshot, card: Card) -> dict[str, Content]:
-        state, head = snapshot.state, replace(snapshot.head, fingerprint=card.fingerprint)
-        files: dict[str, Content] = {state.encoder: snapshot.encoder.sealed(), state.head: head.sealed()}
+        state = snapshot.state
+        files: dict[str, Content] = {state.encoder: snapshot.encoder.sealed()}
+        if snapshot.head is not None:
+            files[state.head] = replace(snapshot.head, fingerprint=card.fingerprint).sealed()
         if snapshot.progress is not None:
             files[state.progress] = sealed_tensors(*snapshot.progress, PROGRESS_KIND)
         return files
@@ -248,7 +262,7 @@ class RunWriter:
 
 
 def _best(states: Sequence[State]) -> State | None:
-    """The state of the best validation accuracy, the earlier of two alike."""
+    """The state of the best validation score, the earlier of two alike."""
     scored = [state for state in states if state.score is not None]
     return max(scored, key=lambda state: (state.score, -state.step), default=None)
 

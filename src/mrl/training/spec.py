@@ -12,9 +12,12 @@ from mrl.errors import InputError, NestingError
 from mrl.heads import Kind
 from mrl.nesting import Nesting, Reduction, level_coefficients
 from mrl.options import check_choices, check_number, from_document, option
+from mrl.training.pairing import PairSpec
 
 WIDEST = 65_536  # dims of a vector
+LEARNING, TUNING = 0.003, 0.00005  # rates of what is learnt anew, and of what was learnt before
 
+Task = Literal["classify", "pairs", "scored-pairs"]
 Precision = Literal["auto", "float32", "bf16", "float64"]
 Augmentation = Literal["auto", "shift", "shift-flip", "crop", "crop-flip", "none"]
 Optimiser = Literal["adamw", "sgd", "adafactor"]
@@ -41,20 +44,25 @@ class Checkpoints:
 
 @dataclass(frozen=True)
 class TrainSpec:
-    """How to train one nested encoder with its classifiers.
+    """How to train one nested encoder, with its classifiers where there are classes.
 
-    nesting: the dims to train. encoder: the network. checkpoints: what is committed and kept; alone among these, it
-    decides nothing about the weights, unless they are those of an early stop. The rest is explained beside each field.
+    nesting: the dims to train. encoder: the network. pairs: how pairs of texts are compared. checkpoints: what is
+    committed and kept; alone among these, it decides nothing about the weights, unless they are those of an early stop.
+    The rest is explained beside each field.
     """
 
     nesting: Nesting
     head: Kind = option("mrl", "mrl: a classifier a dim; mrl-e: one for all; ff: a single dim, not nested.")
     width: int | None = option(None, "Dims of the vectors; a network of another width gets a projection.")
+    task: Task = option("classify", "classify labelled rows, or bring pairs of texts, or scored-pairs, together.")
     epochs: int = option(12, "Passes over the data.")
-    batch_size: int = option(128, "Images a step, of all processes and parts together.")
+    batch_size: int = option(128, "Rows a step, of all processes and parts together.")
     accumulate: int = option(1, "Parts in which a batch is worked on, one after another, to save memory.")
     optimizer: Optimiser = option("adamw", "adamw, sgd (with momentum, as in the paper) or adafactor.")
-    lr: float = option(0.003, "Peak of the learning rate.")
+    lr: float = option(
+        None, "Peak of the learning rate; 0.003 without --lr, 0.00005 where a whole pretrained network is tuned."
+    )  # type: ignore[assignment]  # it is a number once the spec is made
+    head_lr: float = option(None, "That of classifiers and of the scale of pairs; 0.003 without, but not below lr.")  # type: ignore[assignment]
     momentum: float = option(0.9, "Of sgd; the first beta of adamw.")
     weight_decay: float = option(0.05, "Of all weights but norms and biases.")
     schedule: Schedule = option("cosine", "After the warm-up the rate falls so; one-cycle turns the momentum too.")
@@ -72,6 +80,7 @@ class TrainSpec:
     seed: int = option(0, "Decides fresh weights, order, augmentation and dropout.")
     log_every: int = option(50, "Steps between lines of the log.")
     encoder: EncoderSpec = field(default_factory=EncoderSpec)
+    pairs: PairSpec = field(default_factory=PairSpec)
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
 
     def __post_init__(self) -> None:
@@ -79,11 +88,13 @@ class TrainSpec:
             object.__setattr__(self, "nesting", Nesting.parse(self.nesting))
         if self.width is None and (self.encoder.network == "residual" or self.head == "ff"):
             object.__setattr__(self, "width", self.nesting.width)
+        self._fill_rates()
         if self.level_weights is not None:
             object.__setattr__(self, "level_weights", tuple(map(float, self.level_weights)))
         check_choices(
             self,
             {
+                "task": Task,
                 "head": Kind,
                 "reduction": Reduction,
                 "augment": Augmentation,
@@ -94,6 +105,34 @@ class TrainSpec:
         )
         self._check_dims()
         self._check_numbers()
+        self._check_task()
+
+    def _fill_rates(self) -> None:
+        """A rate that was not given: what was learnt before is changed with care, what is new learns fast."""
+        pretrained = self.encoder.network != "residual" and self.encoder.pretrained
+        if self.lr is None:
+            object.__setattr__(self, "lr", TUNING if pretrained and self.encoder.tune != "head" else LEARNING)
+        if self.head_lr is None:
+            object.__setattr__(self, "head_lr", max(self.lr, LEARNING) if pretrained else self.lr)
+
+    def _check_task(self) -> None:
+        if self.task == "classify":
+            if self.pairs != PairSpec():
+                raise InputError("the settings of pairs say nothing about task=classify; leave them out")
+            return
+        if self.head != "mrl":
+            raise InputError(f"task={self.task} trains no classifiers, got head={self.head}; leave head out")
+        if self.label_smoothing:
+            raise InputError(
+                f"label_smoothing is a setting of classifiers, got {self.label_smoothing} for task={self.task}; "
+                "leave it out"
+            )
+        if self.encoder.network == "residual":
+            raise InputError(
+                f"task={self.task} is learnt from texts, and the residual network takes images; name a text model "
+                "(a Transformers or sentence-transformers name or folder) as network"
+            )
+        self.pairs.check_task(self.task)
 
     def _check_dims(self) -> None:
         if self.width is not None:
@@ -113,7 +152,8 @@ class TrainSpec:
         for name in ("epochs", "batch_size", "accumulate", "window", "log_every"):
             check_number(name, getattr(self, name), 1, math.inf)
         check_number("seed", self.seed, 0, 2**63 - 1)
-        check_number("lr", self.lr, 0, math.inf, above=True)
+        for name in ("lr", "head_lr"):
+            check_number(name, getattr(self, name), 0, math.inf, above=True)
         check_number("momentum", self.momentum, 0, 1, below=True)
         check_number("weight_decay", self.weight_decay, 0, math.inf)
         check_number("label_smoothing", self.label_smoothing, 0, 1, below=True)
@@ -122,7 +162,7 @@ class TrainSpec:
         if self.clip is not None:
             check_number("clip", self.clip, 0, math.inf, above=True)
         if self.accumulate > self.batch_size:
-            raise InputError(f"a batch of {self.batch_size} images has no {self.accumulate} parts; lower accumulate")
+            raise InputError(f"a batch of {self.batch_size} rows has no {self.accumulate} parts; lower accumulate")
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "nesting": str(self.nesting)}
@@ -132,6 +172,8 @@ class TrainSpec:
         parts = dict(document)
         if "encoder" in parts:
             parts["encoder"] = EncoderSpec.from_json(parts["encoder"])
+        if "pairs" in parts:
+            parts["pairs"] = PairSpec.from_json(parts["pairs"])
         if "checkpoints" in parts:
             parts["checkpoints"] = from_document(Checkpoints, parts["checkpoints"], "checkpoint")
         return from_document(cls, parts, "training")

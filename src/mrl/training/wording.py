@@ -1,0 +1,122 @@
+"""Texts as what a run is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mrl.encoders.encoder import Encoder
+from mrl.encoders.text import TextEncoder
+from mrl.encoders.text_making import text_encoder
+from mrl.encoders.tokens import Tokens
+from mrl.errors import InputError
+from mrl.training.augment import Ids, order
+from mrl.training.batches import even_batches
+from mrl.training.feed import Loaded, Planned, Position
+from mrl.training.spec import Task, TrainSpec
+from mrl.training.texts import TextData
+
+_PROMPTS = ("query", "document")  # of the first column of pairs, and of the others
+
+
+class Wording:
+    """Rows of texts, for the task of a spec."""
+
+    noun = "texts"
+
+    def __init__(self, spec: TrainSpec, data: TextData) -> None:
+        if spec.augment not in ("auto", "none"):
+            raise InputError(f"augment={spec.augment} varies pictures, and these data are texts; leave augment out")
+        check_task(data, spec.task)
+        if len(data) < 2:
+            raise InputError(f"training needs at least two rows, got {len(data)}; add some")
+        self.spec, self.data = spec, data
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.data.classes if self.spec.task == "classify" else ()
+
+    def fingerprint(self, data: TextData) -> str:
+        return data.fingerprint()
+
+    def matched(self, validation: TextData) -> TextData:
+        """Labelled as the training data. InputError for another shape."""
+        if not isinstance(validation, TextData):
+            raise InputError("the training data are texts, the validation data are not; open both as texts")
+        check_task(validation, self.spec.task)
+        if self.spec.task == "pairs" and len(validation) < 2:
+            raise InputError("among a single pair every anchor finds its positive; give validation data of several")
+        return validation.named(self.classes)
+
+    def encoder(self, module: nn.Module | None) -> Encoder:
+        if module is not None:
+            raise InputError(
+                "a network of your own takes images; name a Transformers or sentence-transformers model for texts"
+            )
+        suffix = self.spec.head if self.spec.task == "classify" else self.spec.task
+        return text_encoder(self.spec.encoder, self.spec.width, self.spec.nesting, suffix)
+
+    def source(self, encoder: Encoder) -> Worded:
+        return Worded(self.data, self.spec, cast(TextEncoder, encoder))
+
+
+def check_task(data: TextData, task: Task) -> None:
+    """Raise InputError unless the rows have what a task learns from."""
+    columns = len(data.views)
+    if task == "classify":
+        if columns != 1:
+            raise InputError(f"task=classify takes one column of texts, got {columns}; name one")
+        if data.labels is None or data.labels.min(initial=0) < 0:
+            raise InputError("these texts have no labels; training to classify needs one for each")
+        if len(np.unique(data.labels)) < 2:
+            raise InputError("training needs at least two classes, got one; add another one")
+    elif task == "pairs" and columns < 2:
+        raise InputError(f"task=pairs takes an anchor and its positive (and hard negatives), got {columns} column")
+    elif task == "scored-pairs" and (columns != 2 or data.scores is None):
+        lacking = "no scores" if data.scores is None else f"{columns} columns of texts"
+        raise InputError(f"task=scored-pairs takes two columns of texts and their scores, got {lacking}")
+
+
+def targets(data: TextData, task: Task, at: Ids) -> np.ndarray[Any, Any]:
+    """What a task learns from some rows: labels (n,), keys (n, columns) or scores (n,)."""
+    found = {"classify": data.labels, "pairs": data.keys, "scored-pairs": data.scores}[task]
+    chosen: np.ndarray[Any, Any] = found[at]  # type: ignore[index]  # checked before
+    return chosen
+
+
+def prompt_of(encoder: TextEncoder, task: Task, column: int) -> str:
+    """The text before those of a column: that of queries before anchors, of documents before what they are to find."""
+    return encoder.prompting.named(_PROMPTS[min(column, 1)] if task == "pairs" else None)
+
+
+class Worded:
+    """Batches of texts: an epoch is a permutation of the rows; cut into tokens when a batch is put together."""
+
+    at_hand = True
+
+    def __init__(self, data: TextData, spec: TrainSpec, encoder: TextEncoder) -> None:
+        self.data, self.spec, self.encoder = data, spec, encoder
+
+    def plans(self, epoch: int, position: Position) -> Iterator[Planned]:
+        batches = even_batches(order(self.spec.seed, epoch, len(self.data)), self.spec.batch_size)
+        first = int(position.get("step", 0))
+        for step, indices in enumerate(batches[first:], first + 1):
+            yield Planned(indices, indices.tolist(), {"step": step})
+
+    def load(self, epoch: int, indices: Ids, items: Sequence[Any]) -> Loaded:
+        return self.data.taken(items), targets(self.data, self.spec.task, indices)
+
+    def joined(self, parts: Sequence[Loaded]) -> tuple[tuple[Tokens, ...], Tensor]:
+        """The columns' tokens, each padded to its longest text, and the targets."""
+        columns = [
+            [text for part in same for text in part] for same in zip(*(texts for texts, _ in parts), strict=True)
+        ]
+        made = tuple(
+            self.encoder.tokens(texts, prompt_of(self.encoder, self.spec.task, column))
+            for column, texts in enumerate(columns)
+        )
+        return made, torch.from_numpy(np.concatenate([target for _, target in parts]))

@@ -18,10 +18,11 @@ import torch
 from harness import describe, keep, paired
 
 from mrl import Nesting
-from mrl.training import TrainSpec
-from mrl.training.batches import Traits
+from mrl.training import TrainSpec, from_arrays
+from mrl.training.material import Pictures
 from mrl.training.model import Model
 from mrl.training.optimise import optimiser
+from mrl.training.team import Team
 
 NESTING = Nesting.halving(512, smallest=8)
 BATCH, SIZE = 128, (32, 32)
@@ -29,8 +30,9 @@ BATCH, SIZE = 128, (32, 32)
 
 def stepping(spec: TrainSpec, classes: int) -> Callable[[], None]:
     """A function that does one step on the same batch."""
-    about = Traits(SIZE, 3, tuple(map(str, range(classes))), (120.0,) * 3, (60.0,) * 3)
-    model = Model.new(spec, about, torch.device("cpu"))
+    draws, names = np.random.default_rng(0), tuple(map(str, range(classes)))
+    some = from_arrays(draws.integers(0, 256, (16, *SIZE, 3), np.uint8), np.arange(16) % classes, names)
+    model = Model.new(spec, Pictures(spec, some), Team("cpu"))
     optimise, trainee = optimiser(model.trained(), spec), model.trainee()
     images = torch.randint(0, 256, (BATCH, *SIZE, 3), dtype=torch.uint8)
     labels = torch.randint(0, classes, (BATCH,))

@@ -40,7 +40,7 @@ from mrl.training import TrainSpec, train
 NESTING = Nesting.halving(384, smallest=12)
 NARROW = [dim for dim in NESTING.dims if dim <= 96]  # up to a quarter of the width
 SYSTEMS = ("untouched", "untouched, PCA", "plain", "plain, PCA", "nested")
-EPOCHS = {"SciFact": 3, "StackOverflow": 1, "Banking77": 3, "STS-B": 3}
+EPOCHS = {"SciFact": 2, "StackOverflow": 1, "Banking77": 2, "STS-B": 2}
 FITTED_ON = 4000  # texts whose vectors a rotation is fitted on
 
 
@@ -64,34 +64,54 @@ def spec_of(name: str, each: TextSet, system: str, args: argparse.Namespace) -> 
 
 def encoder_of(name: str, each: TextSet, system: str, args: argparse.Namespace) -> TextEncoder:
     """The untouched model, or a run's, trained if it is not there yet."""
-    if system.startswith("untouched"):
+    if system == "untouched":
         found = load(args.model)
         found.tokenizer = type(found.tokenizer)(
             found.tokenizer.raw, replace(found.tokenizer.limits, max_length=args.max_length)
         )
         return found
-    run = args.out / name / system.split(",")[0]
     start = time.monotonic()
-    spec = spec_of(name, each, system.split(",")[0], args)
-    trained = train(spec, each.train, run, resume=True, quiet=args.quiet)
-    print(f"{name}, {system}: trained in {time.monotonic() - start:.0f} s")
-    return trained.encoder
+    run = train(spec_of(name, each, system, args), each.train, args.out / name / system, resume=True, quiet=args.quiet)
+    print(f"{name}, {system}: trained in {time.monotonic() - start:.0f} s", flush=True)
+    return run.encoder
 
 
-def measured(name: str, each: TextSet, system: str, args: argparse.Namespace) -> Measured:
-    """What a system's prefixes are worth; kept on disk, so that it is done once."""
-    kept = args.out / name / f"{system.replace(', ', '-')}.npz"
-    if not kept.exists():
-        encoder = encoder_of(name, each, system, args)
-        rotation = None
-        if system.endswith("PCA"):
-            draws = np.random.default_rng(0).permutation(len(each.sample))[:FITTED_ON]
-            rotation = fit_pca(unit(encoder.encode([each.sample[i] for i in draws], raw=True)))
-        found = score(each, encoding(encoder, rotation), args.out / name / "tables")
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(kept, values=found.values, draws=found.draws)
-    with np.load(kept) as arrays:
-        return Measured(arrays["values"], arrays["draws"])
+def measured(name: str, each: TextSet, args: argparse.Namespace) -> dict[str, Measured]:
+    """What the prefixes of every system are worth; kept on disk, so that each is measured once."""
+    found = {}
+    for base in ("untouched", "plain", "nested"):
+        systems = [system for system in SYSTEMS if system.split(",")[0] == base]
+        kept = {system: args.out / name / f"{system.replace(', ', '-')}.npz" for system in systems}
+        if not all(path.exists() for path in kept.values()):
+            encode = remembered(encoding(encoder_of(name, each, base, args)))
+            for system, path in kept.items():
+                turned = by_pca(each, encode) if system.endswith("PCA") else encode
+                result = score(each, turned, args.out / name / "tables")
+                np.savez(path, values=result.values, draws=result.draws)
+        for system, path in kept.items():
+            with np.load(path) as arrays:
+                found[system] = Measured(arrays["values"], arrays["draws"])
+    return found
+
+
+def by_pca(each: TextSet, encode: Encode) -> Encode:
+    """The same vectors, turned by the rotation that PCA finds on some texts of the training part."""
+    draws = np.random.default_rng(0).permutation(len(each.sample))[:FITTED_ON]
+    rotation = fit_pca(unit(encode([each.sample[i] for i in draws], "document")))
+    return lambda texts, prompt: rotation.apply(encode(texts, prompt))
+
+
+def remembered(encode: Encode) -> Encode:
+    """An encoding that does each list of texts once."""
+    memory: dict[int, np.ndarray] = {}
+
+    def again(texts: list[str], prompt: str | None) -> np.ndarray:
+        key = hash((prompt, *texts))
+        if key not in memory:
+            memory[key] = encode(texts, prompt)
+        return memory[key]
+
+    return again
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -168,7 +188,7 @@ def asked_for() -> argparse.Namespace:
 def main() -> None:
     args, start = asked_for(), time.monotonic()
     sets = {name: SETS[name](folder_of_sets(args.data)) for name in args.sets.split(",")}
-    found = {name: {system: measured(name, each, system, args) for system in SYSTEMS} for name, each in sets.items()}
+    found = {name: measured(name, each, args) for name, each in sets.items()}
     print(told(found, {name: each.measure for name, each in sets.items()}))
     result = summary(found)
     for what, leads in result["leads"].items():

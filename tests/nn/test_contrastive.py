@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mrl import Nesting
 from mrl.errors import InputError, NestingError
 from mrl.nn import Keys, LogitScale, nested, nested_info_nce, nested_siglip
-from mrl.nn.sweeps import Tiling
+from mrl.nn.tiles import Tiling
 
 INF = float("inf")
 

@@ -8,9 +8,10 @@ from mrl.encoders import load
 from mrl.errors import DivergedError, ExistsError, InputError
 from mrl.nesting import Nesting
 from mrl.training import Run, TrainSpec, from_arrays, train
-from mrl.training.batches import traits
+from mrl.training.material import Pictures
 from mrl.training.model import Model
 from mrl.training.optimise import Rates, number_format, optimiser, threads_for
+from mrl.training.team import Team
 from training.pictures import TINY, stripes, tiny
 
 LONG = TrainSpec(Nesting((2, 4)), epochs=12, batch_size=16, lr=0.01, precision="float32")
@@ -65,7 +66,7 @@ def test_what_it_says_goes_to_stderr(tmp_path, capsys):
     said = capsys.readouterr()
     assert said.out == ""
     assert "epoch 2/2" in said.err
-    assert "validation 2:" in said.err
+    assert "validation accuracy 2:" in said.err
 
 
 def test_a_plain_dataset_trains_as_arrays_do(tmp_path):
@@ -145,7 +146,7 @@ def test_bf16_and_float32_agree_on_the_loss():
     losses = []
     for precision in ("float32", "bf16"):
         spec = TrainSpec(Nesting((2, 4)), precision=precision)
-        losses.append(Model.new(spec, traits(tiny()), torch.device("cpu")).loss(images, labels).total.item())
+        losses.append(Model.new(spec, Pictures(spec, tiny()), Team("cpu")).loss(images, labels).total.item())
     assert losses[1] == pytest.approx(losses[0], rel=0.02)
 
 
@@ -157,7 +158,7 @@ def test_the_number_format_is_what_was_asked_for():
 
 
 def test_norms_and_biases_do_not_decay():
-    model = Model.new(TINY, traits(tiny()), torch.device("cpu"))
+    model = Model.new(TINY, Pictures(TINY, tiny()), Team("cpu"))
     decayed, spared = optimiser(model.trained(), TINY).param_groups
     assert (decayed["weight_decay"], spared["weight_decay"]) == (TINY.weight_decay, 0.0)
     assert all(p.ndim > 1 for p in decayed["params"])

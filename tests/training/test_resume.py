@@ -22,6 +22,7 @@ from mrl.nesting import Nesting
 from mrl.training import Run, from_arrays, train
 from mrl.training.run import RunWriter, begun
 from mrl.training.spec import Checkpoints
+from mrl.training.state import restore, saved
 from training import resumer
 from training.pictures import TINY, tiny
 
@@ -356,3 +357,14 @@ def test_what_decides_no_weight_may_change(tmp_path, interrupted):
     assert len(run.states) == 3
     assert run.spec.checkpoints.keep == 3
     assert run.card == train(OFTEN, tiny(), tmp_path / "whole", quiet=True).card
+
+
+@pytest.mark.parametrize("make", [torch.optim.AdamW, lambda p: torch.optim.SGD(p, momentum=0.9)])
+def test_the_memory_of_other_parameters_is_refused(make):
+    """A fused step would write beyond it."""
+    wide, narrow = (nn.Parameter(torch.ones(size)) for size in (6, 2))
+    wide.grad = torch.ones(6)
+    first, other = make([wide]), make([narrow])
+    first.step()
+    with pytest.raises(InputError, match=r"of shape \(6,\) for a parameter of shape \(2,\); resume with the settings"):
+        restore(other, saved(first))

@@ -45,7 +45,7 @@ def test_a_spec_round_trips_through_json(spec):
         ({"clip": 0.0}, "clip must be > 0"),
         ({"seed": -1}, "seed must be ≥ 0"),
         ({"accumulate": 0}, "accumulate must be ≥ 1"),
-        ({"accumulate": 9, "batch_size": 8}, "a batch of 8 images has no 9 parts"),
+        ({"accumulate": 9, "batch_size": 8}, "a batch of 8 rows has no 9 parts"),
         ({"optimizer": "lion"}, "unknown optimizer 'lion'; known are adamw, sgd, adafactor"),
         ({"schedule": "steps"}, "unknown schedule 'steps'; known are cosine, one-cycle, linear, constant"),
         ({"momentum": 1.0}, "momentum must be ≥ 0 and < 1"),
@@ -73,6 +73,23 @@ def test_what_is_refused(settings, rule):
 def test_what_checkpoints_refuse(settings, rule):
     with pytest.raises(InputError, match=rule):
         Checkpoints(**settings)
+
+
+def test_runs_from_before_there_was_a_head_lr_keep_their_rate():
+    """Else the optimiser's memory would be another parameter's when they are resumed."""
+    document = TrainSpec(DIMS, encoder=EncoderSpec("some/model"), lr=1e-3).to_json()
+    for name in ("head_lr", "task", "pairs"):
+        del document[name]
+    for name in ("max_length", "query_prompt", "document_prompt"):
+        del document["encoder"][name]
+    old = TrainSpec.from_json(document)
+    assert (old.lr, old.head_lr, old.task) == (1e-3, 1e-3, "classify")
+
+
+def test_fresh_weights_learn_at_the_rate_of_what_is_learnt_anew():
+    for encoder in (EncoderSpec("bert/config.json"), EncoderSpec("some/model", pretrained=False), EncoderSpec()):
+        spec = TrainSpec(DIMS, encoder=encoder)
+        assert (spec.lr, spec.head_lr) == (0.003, 0.003)
 
 
 def test_a_network_with_a_width_of_its_own_keeps_it():

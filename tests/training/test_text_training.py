@@ -18,7 +18,7 @@ from mrl.training.gradients import find_gradients
 from mrl.training.material import material
 from mrl.training.model import Model
 from mrl.training.team import Team
-from training.phrases import DATA, NESTING, classes, pairs, spec, still
+from training.phrases import DATA, NESTING, classes, pairs, scored, spec, still
 from training.pictures import TINY, tiny
 
 
@@ -276,3 +276,66 @@ def test_a_sentence_transformers_folder_embeds(model, tmp_path):
     table = embed(tmp_path / "folder", texts, tmp_path / "table", prompt="query")
     assert table.ids.tolist() == ["x", "y"]
     np.testing.assert_allclose(table.vectors, run.encoder.encode(texts.views[0], raw=True, prompt="query"), atol=1e-5)
+
+
+@pytest.mark.parametrize("task", ["pairs", "scored-pairs"])
+def test_a_network_of_which_nothing_is_tuned_is_refused(model, tmp_path, task):
+    """Else the scale alone would learn."""
+    head = EncoderSpec(str(model), tune="head")
+    with pytest.raises(
+        InputError, match=r"tune=head leaves no weight of .* to train, as it has no projection; .* 16 for"
+    ):
+        train(replace(spec(model, task), encoder=head), DATA[task](), tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+    projected = replace(spec(model, task, epochs=1, width=20), encoder=head)
+    run = train(projected, DATA[task](), tmp_path / "wide", quiet=True)
+    assert run.log[0]["trained"] == 16 * 20 + (task == "pairs")
+
+
+def test_scores_that_teach_nothing_are_refused(model, tmp_path):
+    good, same = scored(), replace(scored(), scores=np.ones(48))
+    with pytest.raises(InputError, match="all scores of the training data are 1, so no pair ranks before another"):
+        train(spec(model, "scored-pairs"), same, tmp_path / "run", quiet=True)
+    with pytest.raises(InputError, match="all scores of the validation data are 1"):
+        train(spec(model, "scored-pairs"), good, tmp_path / "run", validation=same, quiet=True)
+    stars, cosine = replace(good, scores=good.scores * 5), PairSpec(loss="cosine")
+    with pytest.raises(InputError, match=r"loss=cosine brings similarities, .* go from 0 to 5; divide them"):
+        train(spec(model, "scored-pairs", pairs=cosine), stars, tmp_path / "run", quiet=True)
+    train(spec(model, "scored-pairs", epochs=1), stars, tmp_path / "ranked", quiet=True)
+
+
+def test_texts_that_are_cut_are_counted_in_every_epoch_and_said(model, tmp_path, capsys):
+    short = EncoderSpec(str(model), max_length=5)  # three words between [CLS] and [SEP]
+    texts = ["a man eat food a", "a man", "dog runs fast .", "dog runs"], ["man", "man eat food a", "dog", "fast"]
+    settings = replace(spec(model, epochs=2, batch_size=2, log_every=1), encoder=short)
+    run = train(settings, from_texts(*texts), tmp_path / "run", validation=from_texts(*texts))
+    assert [line["cut_texts"] for line in run.log if line["event"] == "epoch"] == [3, 3]
+    assert sum(line.get("cut_texts", 0) for line in run.log if line["event"] == "step") == 6
+    assert " ".join(capsys.readouterr().err.split()).count("3 texts were longer than max_length and were cut") == 2
+    whole = train(spec(model, epochs=1), from_texts(*texts), tmp_path / "whole", quiet=True)
+    assert not any("cut_texts" in line for line in whole.log)
+
+
+def test_a_table_is_of_one_prompt(model, tmp_path):
+    prompts = EncoderSpec(str(model), query_prompt="query : ", document_prompt="text : ")
+    run = train(replace(spec(model, epochs=1), encoder=prompts), pairs(), tmp_path / "run", quiet=True)
+    data = from_texts(["a man", "the dog", "short"], ids=["x", "y", "z"])
+    first = data.part(np.arange(2))
+    with pytest.raises(InputError, match="there is no prompt named 'answer'"):
+        embed(run, first, tmp_path / "table", prompt="answer")
+    assert not (tmp_path / "table").exists()
+    assert embed(run, first, tmp_path / "table", prompt="query").prompt == "query : "
+    said = "holds vectors of texts behind the prompt 'query : ', got '{}'; embed these texts with the same prompt"
+    for prompt, how in (("document", {"add": True}), ("document", {"resume": True}), (None, {"add": True})):
+        with pytest.raises(InputError, match=said.format("text : " if prompt else "")):
+            embed(run, data if "add" in how else first, tmp_path / "table", prompt=prompt, **how)
+    table = embed(run, data, tmp_path / "table", prompt="query", add=True)
+    assert (table.ids.tolist(), table.prompt) == (["x", "y", "z"], "query : ")
+    np.testing.assert_allclose(table.vectors, run.encoder.encode(data.views[0], raw=True, prompt="query"), atol=1e-6)
+    assert embed(run, data, tmp_path / "plain").prompt == ""
+
+
+def test_rows_of_several_texts_are_no_table(model, tmp_path):
+    run = train(spec(model, epochs=1), pairs(), tmp_path / "run", quiet=True)
+    with pytest.raises(InputError, match="a table has a vector for each row, and these rows have 2 texts; give one"):
+        embed(run, pairs(5), tmp_path / "table")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mrl.errors import InputError, StorageError
-from mrl.training import Rows, TextOpening, from_texts, open_texts
+from mrl.training import Opening, Rows, TextOpening, from_texts, open_texts
 
 
 def table(path, **columns):
@@ -59,6 +59,7 @@ def test_the_fingerprint_tells_texts_order_labels_and_scores():
         ((["a"], ["b", "c"]), {}, "the columns have 1, 2 texts; a row has one text of each column"),
         ((["a", ""],), {}, "text 1 of column 0 is empty; give each row a text, or leave it out"),
         ((["a"], ["  \n"]), {}, "text 0 of column 1 is only white space; give each row a text, or leave it out"),
+        ((["a", "\ud83d"],), {}, "text 1 of column 0 is cut within a character; give each row a text, or leave it out"),
         ((["a", None],), {}, "text 1 of column 0 is a NoneType; give each row a text, or leave it out"),
         ((["a"],), {"labels": [0.5]}, r"labels must be 1 integers, one a row, got float64 of shape \(1,\)"),
         ((["a"],), {"labels": [-1]}, "labels must be 0 or more, got -1; leave unlabelled rows out"),
@@ -103,6 +104,14 @@ def test_columns_are_found_where_nothing_is_in_doubt(tmp_path):
     assert opened(path, "embed").views == (("a",),)
 
 
+def test_the_sides_of_pairs_are_told_by_their_names(tmp_path):
+    """Whichever comes first in the table: prompts stand before the right ones."""
+    path = table(tmp_path / "t.jsonl", positive=["p"], anchor=["q"])
+    assert opened(path, "pairs").views == (("q",), ("p",))
+    path = table(tmp_path / "s.jsonl", right=["p"], left=["q"])
+    assert opened(path, "pairs").views == (("p",), ("q",))
+
+
 def test_hard_negatives_are_further_columns(tmp_path):
     path = table(tmp_path / "t.jsonl", q=["a"], p=["b"], n1=["c"], n2=["d"])
     assert opened(path, "pairs", text=("q", "p", "n1", "n2")).views == (("a",), ("b",), ("c",), ("d",))
@@ -141,10 +150,36 @@ def test_columns_that_cannot_be_used(tmp_path, purpose, rows, message):
 
 def test_columns_that_are_in_doubt(tmp_path):
     path = table(tmp_path / "t.jsonl", left=["x"], middle=["y"], right=["z"])
-    with pytest.raises(InputError, match="of which an anchor and its positive .* is wanted; name it with text"):
+    with pytest.raises(InputError, match=r"of which an anchor and its positive .* is wanted; name it with text"):
         opened(path, "pairs")
     with pytest.raises(InputError, match="of which one text is wanted; name it with text"):
         opened(path, "embed")
+    path = table(tmp_path / "s.jsonl", a=["x"], b=["y"], label=[1], score=[0.3])
+    with pytest.raises(InputError, match="several columns that may be the scores: label, score; name one with score"):
+        opened(path, "scored-pairs")
+    assert opened(path, "scored-pairs", score="score").scores.tolist() == [0.3]
+
+
+@pytest.mark.parametrize(
+    ("purpose", "rows"),
+    [
+        ("pairs", {"label": "x"}),
+        ("scored-pairs", {"classes": ("x", "y")}),
+        ("classify", {"score": "x"}),
+        ("embed", {"image": "x"}),
+    ],
+)
+def test_columns_that_nobody_would_read_are_refused(purpose, rows):
+    (name,) = rows
+    with pytest.raises(InputError, match=f"^{name} says nothing of texts for {purpose}; leave it out$"):
+        TextOpening(purpose, rows=Rows(**rows))
+
+
+@pytest.mark.parametrize("rows", [{"text": ("x",)}, {"score": "x"}])
+def test_columns_of_texts_are_refused_for_images(rows):
+    (name,) = rows
+    with pytest.raises(InputError, match=f"^{name} names columns of texts, and these data are opened as images"):
+        Opening(rows=Rows(**rows))
 
 
 def test_nothing_there_and_no_table(tmp_path):

@@ -104,7 +104,7 @@ def tell_cut(encoder: Any, before: int = 0) -> None:
     """Say on stderr how many texts were cut, of an encoder that cuts any."""
     cut = getattr(encoder, "cut_texts", 0) - before
     if cut:
-        say(f"{cut} texts were longer than {encoder.max_length} tokens, and their ends were cut off; see --max-length")
+        say(f"{cut} texts were longer than {encoder.max_length} tokens and were cut to these")
 
 
 def tell_unknown(data: ImageData | Stream | TextData) -> None:

@@ -75,6 +75,9 @@ def embed(
     from mrl.training.embedding import check_out
 
     before = check_out(out, resume=resume, add=add)
+    if endpoint and (best or device):
+        said = "--best" if best else f"--device {device}"
+        raise InputError(f"{said} is of encoders that run here, and --endpoint asks one elsewhere; leave it out")
     model = _remote(run, endpoint, key_variable, dims) if endpoint else _opened(Path(run), best, device, dims)
     encoder = model.encoder if isinstance(model, Run) else model
     found = read(data, _how(encoder, skip_corrupt, rows(chosen)))
@@ -85,7 +88,8 @@ def embed(
         task = progress.add_task("embedding", total=_total(found))
         each = partial(progress.advance, task)
         again = {"resume": resume, "add": add}
-        size = batch_size or (256 if isinstance(encoder, ImageEncoder) else 64)
+        usual = 256 if isinstance(encoder, ImageEncoder) else 64
+        size = usual if batch_size is None else batch_size
         table = embed_data(model, found, out, batch_size=size, prompt=prompt, device=device, each=each, **again)
         seen = int(progress.tasks[task].completed)
     new = table.rows - before
@@ -122,6 +126,8 @@ def _remote(model: str, endpoint: str, key_variable: str, dims: str | None) -> R
 
 def _how(encoder: ImageEncoder | TextEncoder | RemoteEncoder, skip: bool, rows: Rows) -> Opening | TextOpening:
     """How an encoder wants its data opened."""
+    from mrl.encoders import ImageEncoder
+
     if isinstance(encoder, ImageEncoder):
         return Opening.like(encoder.fit, skip_corrupt=skip, labelled=False, rows=rows)
     return TextOpening("embed", skip_empty=skip, rows=rows)

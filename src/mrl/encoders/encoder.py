@@ -31,6 +31,7 @@ class Encoder(ABC):
     """A trained network with what its input and its output mean.
 
     network: inputs to raw vectors. card: what the vectors are; its fingerprint is that of all that they depend on.
+    cut_texts: how many texts were longer than such an encoder takes, and so cut.
     """
 
     def __init__(self, network: Network, card: Card) -> None:
@@ -38,6 +39,7 @@ class Encoder(ABC):
             raise CardError(f"the network makes vectors of width {network.width}, its card says {card.width}")
         self.network = network
         self._card = card
+        self.cut_texts = 0
 
     @property
     def module(self) -> nn.Module:

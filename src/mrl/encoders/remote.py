@@ -100,7 +100,7 @@ class RemoteEncoder:
             raise InputError(f"batch_size must be from 1 to {LARGEST_BATCH}, got {batch_size}")
         dim = self.card.width if dim is None else dim
         self.card.nesting.check_readable(dim, self.card.width)
-        before = self._before(prompt)
+        before = self.before(prompt)
         texts = [before + text for text in _checked(texts)]
         batches = {start: texts[start : start + batch_size] for start in range(0, len(texts), batch_size)}
         vectors = np.empty((len(texts), dim), np.float32)
@@ -117,7 +117,8 @@ class RemoteEncoder:
         self._check_width(vectors)
         return prefix(vectors, dim) if raw else self.card.cut(vectors, dim), tokens
 
-    def _before(self, prompt: str | None) -> str:
+    def before(self, prompt: str | None) -> str:
+        """The text of a prompt, by its name; InputError for one that the model does not have."""
         if prompt is None:
             return ""
         if prompt not in self.prompts:

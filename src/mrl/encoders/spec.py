@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from mrl.encoders.configuration import is_config
 from mrl.errors import InputError
 from mrl.options import check_choices, from_document, option
 
@@ -47,6 +48,11 @@ class EncoderSpec:
             raise InputError("network must be `residual` or a Transformers model's name, folder or configuration")
         if self.max_length is not None and self.max_length < 1:
             raise InputError(f"max_length is tokens of a text, at least 1, got {self.max_length}")
+
+    @property
+    def begun(self) -> bool:
+        """Whether training begins with weights that were learnt before, as those of a model's name or folder are."""
+        return self.pretrained and self.network != "residual" and not is_config(self.network)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -38,7 +38,6 @@ class TextEncoder(Encoder):
         super().__init__(network, card)
         network.check_tokens(tokenizer)
         self.tokenizer, self.prompting = tokenizer, prompting
-        self.cut_texts = 0
 
     @property
     def prompts(self) -> dict[str, str]:

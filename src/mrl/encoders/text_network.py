@@ -15,6 +15,7 @@ from mrl.encoders.configuration import as_json, positions, text_understood
 from mrl.encoders.dry import evaluating, multiply_adds
 from mrl.encoders.hub import first_line
 from mrl.encoders.layers import Layer
+from mrl.encoders.lengths import by_length
 from mrl.encoders.spec import Pooling
 from mrl.encoders.text_pooling import pooled_text, resolved_text
 from mrl.encoders.tokens import Tokenizer, Tokens
@@ -124,8 +125,14 @@ class TextNetwork(nn.Module):
         """Tokens of n texts -> vectors (n, width), not rescaled; float32 under autocast too."""
         device = next(self.model.parameters()).device
         tokens = Tokens(tokens.ids.to(device), tokens.mask.to(device), tokens.start)
+        parted = by_length(tokens)
+        if parted is None:
+            return self._vectors(tokens)
+        return torch.cat([self._vectors(part) for part in parted.parts])[parted.back]
+
+    def _vectors(self, tokens: Tokens) -> Tensor:
         vectors = pooled_text(self.model(input_ids=tokens.ids, attention_mask=tokens.mask), tokens, self.config.pooling)
-        with torch.autocast(device.type, enabled=False):
+        with torch.autocast(vectors.device.type, enabled=False):
             for layer in self.layers:
                 vectors = layer(vectors.to(next(layer.parameters()).dtype))
             return vectors.to(torch.promote_types(vectors.dtype, torch.float32))

@@ -12,7 +12,8 @@ from mrl.errors import InputError
 from mrl.nn.gram import Side
 from mrl.nn.loop import NestedLoss
 from mrl.nn.rules import Columns, Sigmoid, Softmax
-from mrl.nn.sweeps import Found, Plan, Rule, Wanted, sweep
+from mrl.nn.sweeps import Found, Plan, Wanted, sweep
+from mrl.nn.tiles import Rule
 
 
 @dataclass(frozen=True)

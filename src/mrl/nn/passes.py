@@ -111,7 +111,7 @@ def tied(plan: Plan, z: Tensor, layers: Layers, out: Gradients) -> Sums:
         x, t = z[start:stop].to(plan.dtype), plan.targets.rows(start, stop)
         logits, *p = (buffer[: stop - start] for buffer in room)
         for level, (a, b) in enumerate(plan.nesting.segments):
-            _add_product(logits, x[:, a:b], parts[level].T, fresh=level == 0)
+            add_product(logits, x[:, a:b], parts[level].T, fresh=level == 0)
             if level == 0 and bias is not None:
                 logits.add_(bias)
             torch.softmax(logits, 1, out=p[level])
@@ -152,9 +152,9 @@ def _tied_back(plan: Plan, p: list[Tensor], chunk: _Chunk, parts: list[Tensor], 
         a, b = plan.nesting.segments[level]
         low = g.to(plan.dtype)
         if chunk.grad_z is not None:
-            _add_product(chunk.grad_z[:, a:b], low, parts[level], fresh=True, times=plan.uniform)
+            add_product(chunk.grad_z[:, a:b], low, parts[level], fresh=True, times=plan.uniform)
         if into is not None:
-            _add_product(into[level], low.T, scaled[:, a:b], fresh=chunk.first, times=plan.uniform)
+            add_product(into[level], low.T, scaled[:, a:b], fresh=chunk.first, times=plan.uniform)
 
 
 def separate(plan: Plan, z: Tensor, layers: Layers, out: Gradients) -> Sums:
@@ -180,7 +180,7 @@ def separate(plan: Plan, z: Tensor, layers: Layers, out: Gradients) -> Sums:
 
 def _forward(logits: Tensor, p: Tensor, x: Tensor, layers: Layers, level: int) -> None:
     bias = layers.biases[level]
-    _add_product(logits, x, layers.weights[level].T, fresh=True)
+    add_product(logits, x, layers.weights[level].T, fresh=True)
     if bias is not None:
         logits.add_(bias)
     torch.softmax(logits, 1, out=p)
@@ -192,14 +192,14 @@ def _separate_back(
     into, bias, low = out.weights[level], out.biases[level], g.to(plan.dtype)
     if chunk.grad_z is not None:
         widest = level == len(out.weights) - 1
-        _add_product(chunk.grad_z[:, : weight.shape[1]], low, weight, fresh=widest, times=plan.uniform)
+        add_product(chunk.grad_z[:, : weight.shape[1]], low, weight, fresh=widest, times=plan.uniform)
     if into is not None:
-        _add_product(into, low.T, scaled, fresh=chunk.first, times=plan.uniform)
+        add_product(into, low.T, scaled, fresh=chunk.first, times=plan.uniform)
     if bias is not None:
         bias.addmv_(g.T, chunk.t.factor)
 
 
-def _add_product(into: Tensor, a: Tensor, b: Tensor, *, fresh: bool, times: float | None = None) -> None:
+def add_product(into: Tensor, a: Tensor, b: Tensor, *, fresh: bool, times: float | None = None) -> None:
     """into += times · a b, or = where fresh, kept in into's dtype whatever that of a and b."""
     alpha = 1.0 if times is None else times
     if a.dtype == into.dtype:

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mrl.nn.gram import Side, scale_by
-from mrl.nn.sweeps import Plan, Tile, extend
+from mrl.nn.sweeps import Plan, extend
+from mrl.nn.tiles import Tile
 
 
 @dataclass(frozen=True)

@@ -6,78 +6,15 @@ similarities of one level, a spare matrix, and per level the coefficients P_k, w
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from mrl.nn.gram import Cut, Side, scale_by
 from mrl.nn.negatives import LeftOut
-from mrl.nn.passes import _add_product
-
-CACHE_BYTES = 24 << 20  # that a CPU keeps at hand: larger tiles cost some 5 % more time
-TALL = 128  # rows that a product needs to run at full speed
-
-
-@dataclass(frozen=True)
-class Tiling:
-    """Rows are taken some at a time, such that all matrices (rows of a tile, candidates) fit chunk_bytes.
-
-    cached: whether tiles are no larger than a CPU's cache either, if they have enough rows even so. A single row is
-    always taken, so at least matrices × candidates × itemsize bytes are needed.
-    """
-
-    rows: int
-    candidates: int
-    matrices: int
-    itemsize: int
-    chunk_bytes: int
-    cached: bool = True
-
-    @property
-    def height(self) -> int:
-        """Rows of the first, largest tile; all are about equal."""
-        row = self.matrices * self.candidates * self.itemsize
-        most = max(1, self.chunk_bytes // row)
-        if self.cached:
-            most = min(most, max(TALL, CACHE_BYTES // row))
-        return math.ceil(self.rows / math.ceil(self.rows / most)) if self.rows else 0
-
-    def tiles(self) -> list[slice]:
-        return [slice(start, min(start + self.height, self.rows)) for start in range(0, self.rows, self.height or 1)]
-
-
-@dataclass(frozen=True)
-class Tile:
-    """What a rule sees of a tile. s: (r, c) scaled similarities, not to be changed; row i's positive is at first + i.
-
-    rows: which of the side's rows these are. left_out: (r, c) bool or None. spare: (r, c) to be overwritten.
-    """
-
-    level: int
-    rows: slice
-    s: Tensor
-    spare: Tensor
-    first: int
-    left_out: Tensor | None
-
-    @property
-    def own(self) -> Tensor:
-        """(r,) the positives' similarities."""
-        return self.s.diagonal(self.first)
-
-
-class Rule(Protocol):
-    """What a loss makes of similarities; the sum over the rows is the loss of a level, times `share`."""
-
-    @property
-    def share(self) -> float: ...
-
-    def value(self, tile: Tile, p: Tensor) -> tuple[Tensor, Tensor]:
-        """The tile's loss and hits, both 0-d; leaves the loss's derivative by s in p (r, c)."""
-        ...
+from mrl.nn.passes import add_product
+from mrl.nn.tiles import Rule, Tile, Tiling
 
 
 @dataclass(frozen=True)
@@ -137,7 +74,7 @@ def extend(s: Tensor, level: int, rows: Side, candidates: Side, at: slice) -> No
     """Continue a tile's similarities s (r, c) from level − 1 to level."""
     if level:
         scale_by(s, rows.shrink(level, at), candidates.shrink(level, slice(None)))
-    _add_product(s, rows.parts[level][at], candidates.parts[level].T, fresh=level == 0)
+    add_product(s, rows.parts[level][at], candidates.parts[level].T, fresh=level == 0)
 
 
 def sweep(plan: Plan, rule: Rule, rows: Side, candidates: Side) -> Found:
@@ -146,17 +83,16 @@ def sweep(plan: Plan, rule: Rule, rows: Side, candidates: Side) -> Found:
     totals = _Totals.of(plan, rows, candidates)
     s, spare, *p = (totals.losses.new_empty(tiling.height, m) for _ in range(plan.levels + 2))
     for at in tiling.tiles():
-        height = at.stop - at.start
+        height, left_out = at.stop - at.start, plan.left_out.tile(at, m)
         for level in range(plan.levels):
             extend(s[:height], level, rows, candidates, at)
-            left_out = plan.left_out.tile(at, m)
             tile = Tile(level, at, s[:height], spare[:height], plan.left_out.first + at.start, left_out)
             loss, hits = rule.value(tile, p[level][:height])
             totals.losses[level] += loss
             totals.hits[level] += hits
             if plan.wanted:
                 totals.count(level, tile, p[level][:height])
-        if plan.wanted:
+        if plan.wanted.rows or plan.wanted.candidates:
             totals.back([matrix[:height] for matrix in p], at, rule.share)
     return totals.finish(rule.share)
 
@@ -212,10 +148,10 @@ class _Totals:
             if self.grad_rows is not None:
                 a, b = self.plan.cut.nesting.segments[level]
                 raw = x.new_empty(len(x), self.candidates.parts[level].shape[1])
-                _add_product(raw, low, self.candidates.parts[level], fresh=True, times=share)
+                add_product(raw, low, self.candidates.parts[level], fresh=True, times=share)
                 self.grad_rows[at, a:b] = self.rows.home(level, raw, tau[level] * share, at)
             if self.parts:
-                _add_product(self.parts[level], low.T, self.rows.parts[level][at], fresh=False, times=share)
+                add_product(self.parts[level], low.T, self.rows.parts[level][at], fresh=False, times=share)
 
     def _carry(self, wider: Tensor, into: Tensor, level: int, at: slice) -> None:
         """into += r X r' with X the suffix sum of `level`, which is spoilt."""

@@ -23,6 +23,7 @@ from mrl.training.material import Data
 from mrl.training.pending import Batch, after, batches, every_row, fresh
 from mrl.training.run import Run
 from mrl.training.stream import Stream
+from mrl.training.team import default_device
 from mrl.training.texts import TextData
 from mrl.vectors import Table, TableWriter
 
@@ -56,7 +57,8 @@ def embed(
     of those that were there already, from several threads.
 
     Memory holds one block of vectors and two batches of images. Raises ExistsError if something is at `out` and neither
-    was asked for, CardError for another model's table, InputError if its rows are not the data's first (resume).
+    was asked for, CardError for another model's table, InputError if its rows are not the data's first (resume) or
+    stood behind another prompt.
     """
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1, got {batch_size}")
@@ -65,8 +67,8 @@ def embed(
     encoder, data = _named(model, data, device)
     if add:
         check_ids(data)
-    rows, names = every_row(data), _names(data)
-    with (Table.append if Table.begun(out) else Table.create)(out, encoder.card, names) as writer:
+    rows, names, before = every_row(data), _names(data), _before(encoder, prompt)
+    with (Table.append if Table.begun(out) else Table.create)(out, encoder.card, names, prompt=before) as writer:
         if add:
             rows = fresh(rows, writer, batch_size, each)
         elif (out / MANIFEST).exists():
@@ -123,21 +125,33 @@ def _named(model: Run | AnyEncoder | str | Path, data: Data, device: str | None)
     if isinstance(encoder, ImageEncoder) == isinstance(data, TextData):
         kinds = ("images", "texts") if isinstance(encoder, ImageEncoder) else ("texts", "images")
         raise InputError(f"{encoder.card.model} encodes {kinds[0]}, and these data are {kinds[1]}; give it {kinds[0]}")
+    if isinstance(data, TextData) and len(data.views) > 1:
+        raise InputError(f"a table has a vector for each row, and these rows have {len(data.views)} texts; give one")
     if isinstance(model, Run) and model.classes and isinstance(data, ImageData | Stream | TextData):
         data = data.named(model.classes)
     if isinstance(encoder, Encoder):
         default = "cuda" if isinstance(model, Run) and torch.cuda.is_available() else None
-        encoder.to(device or default or encoder.device)
+        where = device or default
+        encoder.to(default_device(where) if where else encoder.device)
     return encoder, data
 
 
 Block = Callable[[Any, int], npt.NDArray[np.float32]]  # of rows, all at once, to raw vectors
 
 
+def _before(encoder: AnyEncoder, prompt: str | None) -> str:
+    """What stands before each text; InputError for a prompt that the encoder does not have."""
+    if isinstance(encoder, TextEncoder):
+        return encoder.prompting.named(prompt)
+    if isinstance(encoder, RemoteEncoder):
+        return encoder.before(prompt)
+    if prompt is not None:
+        raise InputError(f"prompts stand before texts, and {encoder.card.model} encodes images; leave prompt out")
+    return ""
+
+
 def _encode(encoder: AnyEncoder, prompt: str | None) -> Block:
     if isinstance(encoder, ImageEncoder):
-        if prompt is not None:
-            raise InputError(f"prompts stand before texts, and {encoder.card.model} encodes images; leave prompt out")
         return lambda images, size: encoder.encode(images, raw=True, batch_size=size)
     return lambda texts, size: encoder.encode(texts, raw=True, batch_size=size, prompt=prompt)
 

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from mrl.training.material import Data
 from mrl.training.optimise import Rates, optimiser, threads_for
 from mrl.training.progress import Display, Tally, by_dim
 from mrl.training.run import Run, Snapshot, State
-from mrl.training.scoring import score
+from mrl.training.scoring import JUDGED, score
 from mrl.training.spec import TrainSpec
 from mrl.training.state import restore, saved
 from mrl.training.team import Team
@@ -96,13 +96,14 @@ def _own_randomness(device: torch.device) -> Iterator[None]:
 @dataclass
 class Standing:
     """Where a run stands. step: steps done in all. epoch: the one under way. position: where it goes on in it.
-    stale: epochs in a row that did not better the best score."""
+    stale: epochs in a row that did not better the best score. said: notes that are not repeated."""
 
     step: int = 0
     epoch: int = 1
     position: Any = None
     best: float | None = None
     stale: int = 0
+    said: list[str] = field(default_factory=list)
 
 
 class Loop:
@@ -115,12 +116,13 @@ class Loop:
         self.macs = 3 * self.model.encoder.network.macs * rows  # back is twice forward
         self.optimiser = optimiser(self.model.trained(), self.spec, self.model.learnt())
         restore(self.optimiser, start.memory)
-        self.said: set[str] = set()
         self.rates = Rates(self.spec, self.spec.epochs * self.steps)
         self.standing = Standing(**start.standing)
         self.trainee = self.team.wrap(self.model.trainee())
-        self.display = Display(self.spec.epochs, self.rates.steps, quiet=quiet or not self.team.main)
+        silent = quiet or not self.team.main
+        self.display = Display(self.spec.epochs, self.rates.steps, JUDGED[self.spec.task], quiet=silent)
         self.committed = time.monotonic()
+        self.cut = 0
 
     def run(self) -> None:
         """All epochs that are left, or as many as patience allows."""
@@ -134,7 +136,8 @@ class Loop:
                 stop = patience is not None and standing.stale >= patience
                 self._finish_epoch(record, score, last=stop or epoch == self.spec.epochs)
                 if stop:
-                    self.display.say(f"stopped: {standing.stale} epochs without a better validation accuracy")
+                    judged = JUDGED[self.spec.task]
+                    self.display.say(f"stopped: {standing.stale} epochs without a better validation {judged}")
                     return
 
     def _epoch(self, epoch: int) -> dict[str, Any]:
@@ -145,6 +148,7 @@ class Loop:
             recent.take_up(self.start.tallies[1], self.team)
             self.start.tallies = ()
         self.model.training()
+        self.cut = self.model.encoder.cut_texts  # of texts that are not this epoch's
         for batch in self.feed.epoch(epoch, self.standing.position or {}):
             rate = self._step(batch, whole, recent)
             done = self._in_epoch()
@@ -169,8 +173,11 @@ class Loop:
         """Find the gradients of a batch and move the weights; the rate."""
         self.optimiser.zero_grad()
         seed = self.spec.seed, self.standing.step, self.team.rank
-        for loss, rows in find_gradients(self.model, self.trainee, self.team, batch, seed):
-            for tally in (whole, recent):
+        found = find_gradients(self.model, self.trainee, self.team, batch, seed)
+        cut, self.cut = self.model.encoder.cut_texts - self.cut, self.model.encoder.cut_texts
+        for tally in (whole, recent):
+            tally.cut += cut
+            for loss, rows in found:
                 tally.add(loss.levels, loss.hits, rows)
         self.standing.step += 1
         self.standing.position = batch.after
@@ -185,8 +192,8 @@ class Loop:
         return rate
 
     def _say_once(self, text: str) -> None:
-        if text not in self.said:
-            self.said.add(text)
+        if text not in self.standing.said:
+            self.standing.said.append(text)
             self.display.say(text)
             self._log({"event": "note", "step": self.standing.step, "text": text})
 

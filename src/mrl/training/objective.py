@@ -121,14 +121,14 @@ class ScoredPairs(nn.Module):
         self.joint = spec.pairs.chosen("scored-pairs") == "cosent"
 
     def forward(self, views: Views, target: Tensor) -> NestedLoss:
-        spec = self._spec
+        spec, (a, b) = self._spec, views
         common: dict[str, Any] = {"level_weights": spec.level_weights, "reduction": spec.reduction}
         if self.joint:
             if self._gather:
-                *views, target = _joined(views[0], views[1], target)
+                a, b, target = _joined(a, b, target)
             scale = spec.pairs.first_scale("scored-pairs")
-            return nested_cosent(views[0], views[1], target, nesting=spec.nesting, scale=scale, **common)
-        return nested_cosine(views[0], views[1], target, nesting=spec.nesting, **common)
+            return nested_cosent(a, b, target, nesting=spec.nesting, scale=scale, **common)
+        return nested_cosine(a, b, target, nesting=spec.nesting, **common)
 
     def settle(self) -> str:
         return ""

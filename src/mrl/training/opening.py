@@ -60,6 +60,11 @@ class Opening:
     resample: Resample = "bilinear"
     rows: Rows = Rows()
 
+    def __post_init__(self) -> None:
+        for name in ("text", "score"):
+            if getattr(self.rows, name):
+                raise InputError(f"{name} names columns of texts, and these data are opened as images; leave it out")
+
     @classmethod
     def like(
         cls,
@@ -96,6 +101,11 @@ class TextOpening:
     def __post_init__(self) -> None:
         if self.rows.stream:
             raise InputError("texts are small and are held in memory, so they are no stream; leave stream out")
+        labelled = self.purpose in ("classify", "embed")
+        read = {"image": False, "label": labelled, "classes": labelled, "score": self.purpose == "scored-pairs"}
+        for name, used in read.items():
+            if getattr(self.rows, name) and not used:
+                raise InputError(f"{name} says nothing of texts for {self.purpose}; leave it out")
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -17,13 +17,14 @@ from mrl.training.team import Team
 
 
 class Tally:
-    """Sums of loss and hits of each level over the batches since it was made; each process of a team has its own."""
+    """Sums of loss and hits of each level over the batches since it was made, and how many texts were cut; each process
+    of a team has its own."""
 
     def __init__(self, nesting: Nesting, device: torch.device) -> None:
         self.nesting = nesting
         self.losses = torch.zeros(len(nesting), dtype=torch.float64, device=device)
         self.hits = torch.zeros(len(nesting), dtype=torch.float64, device=device)
-        self.rows = 0
+        self.rows = self.cut = 0
         self.judged = False
         self.seconds = 0.0
         self._start = time.monotonic()
@@ -43,9 +44,11 @@ class Tally:
         totals, levels = team.total(sums).cpu(), len(self.nesting)
         losses, hits, rows = totals[:levels], totals[levels:-1], totals[-1]
         accuracy = {"accuracy": by_dim(self.nesting, hits / rows)} if self.judged else {}
+        cut = _counted(self.cut, team)
         return {
             "loss": by_dim(self.nesting, losses / rows),
             **accuracy,
+            **({"cut_texts": cut} if cut else {}),
             "seconds": round(seconds, 3),
             "rows_per_second": round(float(rows) / max(seconds, 1e-9), 1),
         }
@@ -58,7 +61,8 @@ class Tally:
         return {
             "losses": team.total(self.losses).tolist(),
             "hits": team.total(self.hits).tolist(),
-            "rows": round(float(team.total(torch.tensor(float(self.rows), dtype=torch.float64)))),
+            "rows": _counted(self.rows, team),
+            "cut": _counted(self.cut, team),
             "seconds": self.elapsed(),
             "judged": self.judged,
         }
@@ -71,6 +75,12 @@ class Tally:
             self.losses += torch.tensor(document["losses"], dtype=torch.float64, device=self.losses.device)
             self.hits += torch.tensor(document["hits"], dtype=torch.float64, device=self.hits.device)
             self.rows += int(document["rows"])
+            self.cut += int(document.get("cut", 0))
+
+
+def _counted(number: int, team: Team) -> int:
+    """The sum of each process's number."""
+    return round(float(team.total(torch.tensor(float(number), dtype=torch.float64))))
 
 
 def by_dim(nesting: Nesting, values: Tensor) -> dict[str, float]:
@@ -79,17 +89,19 @@ def by_dim(nesting: Nesting, values: Tensor) -> dict[str, float]:
 
 
 class Display:
-    """A bar over all steps, with a line an epoch, on stderr; use as a context manager."""
+    """A bar over all steps, with a line an epoch, on stderr; use as a context manager. judged: the name of what
+    validation measures."""
 
-    def __init__(self, epochs: int, steps: int, *, quiet: bool) -> None:
+    def __init__(self, epochs: int, steps: int, judged: str, *, quiet: bool) -> None:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[now]}"),
         )
-        self._bar = Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True)
-        self._quiet = quiet
+        console = Console(stderr=True)
+        self._bar = Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True)
+        self._quiet, self._judged = quiet, judged
         self._said = 0.0
         self._epochs = epochs
         self._task = self._bar.add_task("training", total=steps, now="")
@@ -108,12 +120,15 @@ class Display:
     def say(self, text: str) -> None:
         """A line above the bar."""
         if not self._quiet:
-            self._bar.console.print(text, highlight=False)
+            self._bar.console.print(text, highlight=False, soft_wrap=True)  # one line an epoch in a log too
 
     def epoch(self, epoch: int, record: dict[str, Any]) -> None:
         text = levels_text(record["loss"], record.get("accuracy", {}))
+        if "cut_texts" in record:
+            text += f" · {record['cut_texts']} texts were longer than max_length and were cut"
         if "validation" in record:
-            text += " · validation " + " ".join(f"{dim}: {value:.1%}" for dim, value in record["validation"].items())
+            seen = (f"{dim}: {value:.1%}" for dim, value in record["validation"].items())
+            text += f" · validation {self._judged} " + " ".join(seen)
         self.say(f"epoch {epoch}/{self._epochs} ({record['seconds']:.1f} s) {text}")
 
     def __enter__(self) -> Display:

@@ -161,23 +161,26 @@ _LABELS = ("label", "labels", "class", "class_name", "label_name", "category", "
 
 
 def _score_column(kinds: Mapping[str, Kind], rows: Rows, where: str) -> str:
-    found = [rows.score] if rows.score else [name for name in kinds if name.lower() in _SCORES][:1]
+    known = [name for name in kinds if name.lower() in _SCORES and name not in rows.text]
+    found = [rows.score] if rows.score else known
     if not found or found[0] not in kinds:
         raise InputError(f"{where} has no column {rows.score or 'of scores'} among {told(kinds)}; name it with score")
+    if len(found) > 1:
+        raise InputError(f"{where} has several columns that may be the scores: {', '.join(found)}; name one with score")
     return found[0]
 
 
 def _found(kinds: Mapping[str, Kind], purpose: Purpose, taken: set[str | None], where: str) -> tuple[str, ...]:
     """The columns of text that a purpose wants, where names or numbers leave no doubt."""
     left = [name for name, kind in kinds.items() if kind == "text" and name not in taken]
-    wanted = 2 if purpose in ("pairs", "scored-pairs") else 1
-    if len(left) != wanted:
-        known = [[n for n in left if n.lower() in names] for names in ((_FIRST, _SECOND) if wanted == 2 else (_TEXTS,))]
-        if any(len(names) != 1 for names in known):
-            raise InputError(
-                f"{where} has the columns {told(kinds)}, of which {_SHAPES[purpose]} is wanted; name it with text"
-            )
-        return tuple(names[0] for names in known)
+    sides = (_FIRST, _SECOND) if purpose in ("pairs", "scored-pairs") else (_TEXTS,)
+    known = [[name for name in left if name.lower() in names] for names in sides]
+    if all(len(names) == 1 for names in known):
+        return tuple(names[0] for names in known)  # whichever side comes first in the table
+    if len(left) != len(sides):
+        raise InputError(
+            f"{where} has the columns {told(kinds)}, of which {_SHAPES[purpose]} is wanted; name it with text"
+        )
     return tuple(left)
 
 

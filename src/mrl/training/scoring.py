@@ -23,6 +23,7 @@ from mrl.training.wording import prompt_of
 
 _VALIDATED = 512  # rows at once, at most; where batches are smaller, for want of memory, as many as these
 _LOOKED_AT = 10  # documents among which a pair's positive counts
+JUDGED = {"classify": "accuracy", "pairs": f"MRR@{_LOOKED_AT}", "scored-pairs": "Spearman"}  # by task
 
 Vectors = npt.NDArray[np.float32]
 

@@ -32,7 +32,7 @@ class Checkpoints:
     every_minutes: float | None = option(None, "Also commit when so many minutes have passed.")
     keep: int = option(1, "How many of the newest states are kept; the best one is kept besides.")
     select_dim: int | None = option(None, "The best is that of this dim alone, not of the mean over the dims.")
-    patience: int | None = option(None, "Stop after so many epochs in a row without a better validation accuracy.")
+    patience: int | None = option(None, "Stop after so many epochs in a row without a better validation.")
 
     def __post_init__(self) -> None:
         for name, low in (("every_steps", 1), ("keep", 1), ("patience", 1)):
@@ -109,7 +109,7 @@ class TrainSpec:
 
     def _fill_rates(self) -> None:
         """A rate that was not given: what was learnt before is changed with care, what is new learns fast."""
-        pretrained = self.encoder.network != "residual" and self.encoder.pretrained
+        pretrained = self.encoder.begun
         if self.lr is None:
             object.__setattr__(self, "lr", TUNING if pretrained and self.encoder.tune != "head" else LEARNING)
         if self.head_lr is None:
@@ -170,6 +170,8 @@ class TrainSpec:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> TrainSpec:
         parts = dict(document)
+        if "lr" in parts:
+            parts.setdefault("head_lr", parts["lr"])  # in runs from before there was one, all learnt at lr
         if "encoder" in parts:
             parts["encoder"] = EncoderSpec.from_json(parts["encoder"])
         if "pairs" in parts:

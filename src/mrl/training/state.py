@@ -37,11 +37,19 @@ def restore(optimizer: Optimizer, arrays: Mapping[str, npt.NDArray[Any]]) -> Non
         optimizer.state[parameter][name] = _placed(torch.from_numpy(array.copy()), name, parameter)
 
 
+_ALIKE = ("exp_avg", "exp_avg_sq", "momentum_buffer")  # of one number for each of a parameter's
+
+
 def _placed(value: Tensor, name: str, parameter: Tensor) -> Tensor:
     """On the parameter's device and, as fused steps need it, laid out in memory as the parameter is."""
     if name == "step":
         return value.to(parameter.device) if parameter.device.type == "cuda" else value
     if value.shape != parameter.shape:
+        if name in _ALIKE:  # a fused step would write beyond it
+            raise InputError(
+                f"the checkpoint has a {name} of shape {tuple(value.shape)} for a parameter of shape "
+                f"{tuple(parameter.shape)}; resume with the settings that the run was started with"
+            )
         return value.to(parameter.device)
     room = torch.empty_like(parameter, dtype=value.dtype, memory_format=torch.preserve_format, requires_grad=False)
     return room.copy_(value)

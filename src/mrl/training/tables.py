@@ -76,7 +76,9 @@ def _reading(source: Source) -> dict[str, Any]:
     with Path(source.files[0]).open(encoding="utf-8-sig", newline="") as file:
         header = next(csv.reader(file, delimiter=separator), [])
     features = Features({name: Value("string") for name in header})
-    return {"features": features, "sep": separator, "keep_default_na": False, "na_values": [""]}
+    # A first row that is longer than the header would otherwise give its first cells to an index, unseen.
+    reading = {"sep": separator, "keep_default_na": False, "na_values": [""], "index_col": False}
+    return {"features": features, **reading}
 
 
 @contextmanager

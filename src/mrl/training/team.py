@@ -101,8 +101,17 @@ def slices(indices: npt.NDArray[np.int64], parts: int, rank: int, size: int) -> 
 
 
 def default_device(name: str | None) -> torch.device:
-    """A device by name, else a GPU if there is one."""
-    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+    """A device by name, else a GPU if there is one. InputError for one that is not here."""
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if device.type != "cuda":
+            torch.empty(0, device=device)
+            return device
+    except (RuntimeError, AssertionError, NotImplementedError):  # each kind of device refuses in its own way
+        raise InputError(f"there is no device {name!r} here; give one as cpu or cuda:1, or leave it out") from None
+    if (device.index or 0) >= (found := torch.cuda.device_count()):
+        raise InputError(f"there is no device {name!r} here, which has {found} GPUs; give another, or leave it out")
+    return device
 
 
 def reseed(*numbers: int) -> None:

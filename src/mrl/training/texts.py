@@ -95,10 +95,8 @@ def from_texts(
     n = len(columns[0])
     for column, view in enumerate(columns):
         for row, text in enumerate(view):
-            if not isinstance(text, str) or not text.strip():
-                raise InputError(
-                    f"text {row} of column {column} is {_shown(text)}; give each row a text, or leave it out"
-                )
+            if wrong := _wrong(text):
+                raise InputError(f"text {row} of column {column} is {wrong}; give each row a text, or leave it out")
     numbers = None if labels is None else _labels(np.asarray(labels), n)
     names = tuple(map(str, classes))
     if numbers is not None:
@@ -119,8 +117,17 @@ def _check_columns(columns: Views) -> None:
         raise InputError(f"the columns have {', '.join(map(str, lengths))} texts; a row has one text of each column")
 
 
-def _shown(text: Any) -> str:
-    return f"a {type(text).__name__}" if not isinstance(text, str) else "empty" if not text else "only white space"
+def _wrong(text: Any) -> str:
+    """What keeps a value from being a text, or ""."""
+    if not isinstance(text, str):
+        return f"a {type(text).__name__}"
+    if not text.strip():
+        return "only white space" if text else "empty"
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate, which UTF-8 and so a tokenizer cannot hold
+        return "cut within a character"
+    return ""
 
 
 def _labels(labels: npt.NDArray[Any], n: int) -> Labels:

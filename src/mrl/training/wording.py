@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -34,6 +35,7 @@ class Wording:
         check_task(data, spec.task)
         if len(data) < 2:
             raise InputError(f"training needs at least two rows, got {len(data)}; add some")
+        _check_scores(spec, data)
         self.spec, self.data = spec, data
 
     @property
@@ -48,6 +50,8 @@ class Wording:
         if not isinstance(validation, TextData):
             raise InputError("the training data are texts, the validation data are not; open both as texts")
         check_task(validation, self.spec.task)
+        if validation.scores is not None and self.spec.task == "scored-pairs":
+            _check_several(validation.scores, "validation data")
         if self.spec.task == "pairs" and len(validation) < 2:
             raise InputError("among a single pair every anchor finds its positive; give validation data of several")
         return validation.named(self.classes)
@@ -79,6 +83,24 @@ def check_task(data: TextData, task: Task) -> None:
     elif task == "scored-pairs" and (columns != 2 or data.scores is None):
         lacking = "no scores" if data.scores is None else f"{columns} columns of texts"
         raise InputError(f"task=scored-pairs takes two columns of texts and their scores, got {lacking}")
+
+
+def _check_scores(spec: TrainSpec, data: TextData) -> None:
+    """Raise InputError for scores from which the loss of a spec learns nothing."""
+    if spec.task != "scored-pairs" or data.scores is None:
+        return
+    if spec.pairs.chosen(spec.task) == "cosent":
+        _check_several(data.scores, "training data")
+    elif np.abs(data.scores).max() > 1:
+        raise InputError(
+            "loss=cosine brings similarities, which lie between -1 and 1, to the scores, and these go from "
+            f"{data.scores.min():g} to {data.scores.max():g}; divide them, or take loss=cosent, which only ranks"
+        )
+
+
+def _check_several(scores: npt.NDArray[np.float64], where: str) -> None:
+    if len(np.unique(scores)) < 2:
+        raise InputError(f"all scores of the {where} are {scores[0]:g}, so no pair ranks before another; give several")
 
 
 def targets(data: TextData, task: Task, at: Ids) -> np.ndarray[Any, Any]:

@@ -23,7 +23,8 @@ class Table:
     It is pinned: what it needs stays, whatever a writer does, until it is let go of.
 
     card: what the vectors are. rows: how many. vectors: (rows, width). ids: (rows,). labels: (rows,) int64 or None.
-    label_names: the name of each label, or (). finished: whether its writer closed it.
+    label_names: the name of each label, or (). prompt: what stood before each text, or "". finished: whether its writer
+    closed it.
     """
 
     def __init__(self, folder: Folder) -> None:
@@ -32,6 +33,7 @@ class Table:
         self.card = Card.from_json(folder.manifest["card"])
         self.rows: int = sum(folder.manifest["blocks"])
         self.label_names: tuple[str, ...] = tuple(folder.manifest["label_names"])
+        self.prompt: str = folder.manifest.get("prompt", "")
         self.finished: bool = folder.manifest["finished"]
 
     @classmethod
@@ -50,29 +52,38 @@ class Table:
         return cls(folder)
 
     @classmethod
-    def create(cls, path: str | Path, card: Card, label_names: Sequence[str] = ()) -> TableWriter:
+    def create(cls, path: str | Path, card: Card, label_names: Sequence[str] = (), *, prompt: str = "") -> TableWriter:
         """Start a table; use as a context manager. ExistsError if something is at `path`."""
         names = _differing(label_names)
-        return TableWriter(Folder.create(Path(path), KIND), card, names)
+        return TableWriter(Folder.create(Path(path), KIND), card, names, prompt)
 
     @classmethod
-    def append(cls, path: str | Path, card: Card, label_names: Sequence[str] = ()) -> TableWriter:
+    def append(
+        cls, path: str | Path, card: Card, label_names: Sequence[str] = (), *, prompt: str | None = None
+    ) -> TableWriter:
         """Reopen a table, finished or not, for more blocks; use as a context manager.
 
         From its first new block until it is closed the table is unfinished; what was committed stays as it is and can
         be read. label_names: those by which the labels to come are numbered (default: the table's own). They are mapped
-        onto the table's by name; new ones come after. CardError if the card does not fit, StorageError if there is
-        no table or another writer has it. What a killed writer left half written is removed.
+        onto the table's by name; new ones come after. prompt: what stands before the texts to come; None as before.
+        CardError if the card does not fit, InputError for another prompt, StorageError if there is no table or another
+        writer has it. What a killed writer left half written is removed.
         """
         path, names = Path(path), _differing(label_names)
         if Folder.begun(path, OWNED) and not Folder.committed(path):
-            return TableWriter(Folder.create(path, KIND, OWNED), card, names)
+            return TableWriter(Folder.create(path, KIND, OWNED), card, names, prompt or "")
         folder = Folder.open(path, KIND)
         with folder.lock():
             folder = folder if folder.current() else folder.refreshed()
             Card.from_json(folder.manifest["card"]).check_fits(card, (str(path), "what is added"))
+            before = folder.manifest.get("prompt", "")
+            if prompt not in (None, before):
+                raise InputError(
+                    f"{path} holds vectors of texts behind the prompt {before!r}, got {prompt!r}; embed these texts "
+                    "with the same prompt, or into another table"
+                )
             folder.sweep(OWNED)
-            return TableWriter(folder, card, names)
+            return TableWriter(folder, card, names, before)
 
     @staticmethod
     def begun(path: str | Path) -> bool:

@@ -24,8 +24,9 @@ class TableWriter:
     opened had been finished. One writer at a time: another one is refused until this one is closed, or gone.
     """
 
-    def __init__(self, folder: Folder, card: Card, names: tuple[str, ...]) -> None:
-        """names: by which the labels given to `add` are numbered; () for the table's own numbers.
+    def __init__(self, folder: Folder, card: Card, names: tuple[str, ...], prompt: str = "") -> None:
+        """names: by which the labels given to `add` are numbered; () for the table's own numbers. prompt: what stands
+        before each text.
 
         StorageError names the process that writes to the table already.
         """
@@ -33,6 +34,7 @@ class TableWriter:
         self.finished: bool = about.get("finished", False)
         self._folder = folder
         self._card = Card.from_json(about["card"]) if about else card
+        self._prompt = prompt
         self._blocks: list[int] = list(about.get("blocks", ()))
         self._labelled: bool | None = about["labelled"] if self._blocks else None
         own = tuple(about.get("label_names", ()))
@@ -112,6 +114,7 @@ class TableWriter:
             "labelled": labelled,
             "blocks": blocks,
             "finished": finished,
+            **({"prompt": self._prompt} if self._prompt else {}),
         }
         self._folder.commit(new, manifest, keep=lambda _: True)
         self._blocks, self._changed = blocks, True

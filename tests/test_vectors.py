@@ -126,9 +126,7 @@ def test_a_table_is_a_snapshot(writer):
 def test_rows_without_labels_say_how_to_get_some(tmp_path):
     with Table.create(tmp_path / "t", CARD) as writer:
         writer.add(made(3))
-    with pytest.raises(
-        InputError, match="/t has no labels; write it with labels=, or embed a folder with one folder a"
-    ):
+    with pytest.raises(InputError, match="/t has no labels; write it with labels=, or embed class folders, or"):
         Table.open(tmp_path / "t").need_labels()
 
 

@@ -1,12 +1,18 @@
+import json
+
 import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from encoders.tiny_text import saved
+from encoders.wire import serving
 from mrl.cli.embed import embed
-from mrl.errors import ExistsError, InputError, StorageError
-from mrl.training import embedding, train
+from mrl.encoders import EncoderSpec
+from mrl.errors import CardError, ExistsError, InputError, StorageError
+from mrl.training import TrainSpec, embedding, train
 from mrl.vectors import Table
+from training.phrases import NESTING, pairs
 from training.pictures import TINY, folder, tiny
 
 
@@ -112,3 +118,46 @@ def test_files_that_cannot_be_decoded_are_left_out_and_come_with_add(run, tmp_pa
     bad.write_bytes(good)
     assert invoke(run.path, root, "--out", out, "--add").exit_code == 0
     assert Table.open(out).ids.tolist() == ["fine/0.png", "wide/0.png", "wide/1.png"]
+
+
+@pytest.mark.parametrize(("option", "said"), [(("--best",), "--best"), (("--device", "cpu"), "--device cpu")])
+def test_what_an_endpoint_cannot_be_told(tmp_path, option, said):
+    with pytest.raises(InputError, match=f"^{said} is of encoders that run here, and --endpoint asks one elsewhere"):
+        raise invoke(
+            "m", "t.csv", "--out", tmp_path / "table", "--endpoint", "http://127.0.0.1:9/v1", *option
+        ).exception
+
+
+def test_a_batch_of_no_rows_is_refused(run, tmp_path):
+    folder(tmp_path / "images", {"wide": 1})
+    with pytest.raises(InputError, match="batch_size must be at least 1, got 0"):
+        raise invoke(run.path, tmp_path / "images", "--out", tmp_path / "table", "--batch-size", 0).exception
+
+
+def texts(path, **columns):
+    rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_a_table_is_of_one_model_behind_an_endpoint(tmp_path):
+    """Of which no fingerprint tells."""
+    first, more = (texts(tmp_path / f"{n}.jsonl", id=[n], text=["a man"]) for n in ("x", "y"))
+    with serving() as server:
+        there = ("--out", tmp_path / "table", "--id-column", "id", "--endpoint", server.url)
+        assert invoke("one", first, *there).exit_code == 0
+        with pytest.raises(CardError, match="has vectors of one, got two; embed these texts into another table"):
+            raise invoke("two", more, *there, "--add").exception
+        assert invoke("one", more, *there, "--add").exit_code == 0
+    assert Table.open(tmp_path / "table").ids.tolist() == ["x", "y"]
+
+
+def test_prompts_that_were_not_asked_for_are_told(tmp_path):
+    prompts = EncoderSpec(str(saved(tmp_path / "tiny")), query_prompt="query : ")
+    run = train(TrainSpec(NESTING, task="pairs", encoder=prompts, epochs=1), pairs(), tmp_path / "run", quiet=True)
+    asked = texts(tmp_path / "t.jsonl", text=["a man"])
+    plain = invoke(run.path, asked, "--out", tmp_path / "plain")
+    assert "nothing was put before these texts; tiny-pairs-16 has prompts for query: see --prompt" in plain.stderr
+    told = invoke(run.path, asked, "--out", tmp_path / "told", "--prompt", "query")
+    assert told.exit_code == 0
+    assert "nothing was put" not in told.stderr

@@ -13,7 +13,7 @@ from mrl.cli.settings import numbers
 from mrl.cli.train import train
 from mrl.encoders.spec import EncoderSpec
 from mrl.errors import InputError, NestingError, StorageError
-from mrl.training import Checkpoints, Run, TrainSpec
+from mrl.training import Checkpoints, PairSpec, Run, TrainSpec
 from mrl.training.run import RunWriter
 from training.pictures import folder, stripes
 
@@ -122,7 +122,8 @@ def test_every_setting_is_an_option_of_its_own_type(tmp_path):
 def test_every_field_that_can_be_set_is_explained_in_the_help():
     said = " ".join(invoke("--help").stdout.split())
     for kind, left_out in (
-        (TrainSpec, {"nesting", "encoder", "checkpoints"}),
+        (TrainSpec, {"nesting", "encoder", "pairs", "checkpoints"}),
+        (PairSpec, set()),
         (EncoderSpec, set()),
         (Checkpoints, set()),
     ):
@@ -170,7 +171,7 @@ def test_a_run_goes_on_where_its_data_moved(tmp_path):
 
 def test_what_cannot_be_resumed(tmp_path):
     data = made(tmp_path / "a.npz")
-    with pytest.raises(InputError, match="say which images to train on"):
+    with pytest.raises(InputError, match="say which images or texts to train on"):
         raise invoke("--out", tmp_path / "run", "--resume").exception
     interrupted(data, "--out", tmp_path / "run", "--dims", "2,4", "--epochs", 4)
     with pytest.raises(InputError, match="keeps its settings, got --epochs; leave them out"):
@@ -182,7 +183,7 @@ def test_what_cannot_be_resumed(tmp_path):
     for extra in (["--skip-corrupt"], ["--size", "8x8"], ["--dims", "2"], ["--tune", "head"]):
         with pytest.raises(InputError, match=f"keeps its settings, got {extra[0]}; leave them out"):
             raise invoke("--out", tmp_path / "run", "--resume", *extra).exception
-    with pytest.raises(InputError, match="say which images to train on"):
+    with pytest.raises(InputError, match="say which images or texts to train on"):
         raise invoke("--out", tmp_path / "other").exception
 
 

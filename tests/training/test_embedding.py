@@ -208,7 +208,7 @@ def test_a_finished_table_is_not_resumed_with_more_rows(model, tmp_path):
 
 def test_row_numbers_are_no_ids_to_add_by(model, tmp_path):
     embed(model, tiny(4), tmp_path / "table")
-    said = r"the ids of these data are row numbers, 0 … 47, which do not tell what a table lacks; give each image an id"
+    said = r"the ids of these data are row numbers, 0 … 47, which do not tell what a table lacks; give each row an id"
     with pytest.raises(InputError, match=said):
         embed(model, tiny(), tmp_path / "table", add=True)
     own = replace(tiny(3), ids=np.array([7, 2, 9]))
@@ -250,7 +250,7 @@ def test_labels_for_some_images_only_are_refused(model, tmp_path):
             image, label = self.data[index]
             return image, -1 if index == 4 else label
 
-    with pytest.raises(InputError, match="image 'image-004' has no label, others have; label all images, or none"):
+    with pytest.raises(InputError, match="row 'image-004' has no label, others have; label all rows, or none"):
         embed(model, Some(), tmp_path / "table")
 
 
@@ -262,7 +262,7 @@ def test_labels_without_names_do_not_join_those_with_names(model, tmp_path):
 
 
 def test_every_image_has_one_id(model, tmp_path):
-    with pytest.raises(InputError, match=r"4 images have ids of shape \(3,\); give each image one id"):
+    with pytest.raises(InputError, match=r"4 rows have ids of shape \(3,\); give each row one id"):
         embed(model, replace(named(4), ids=np.array(["a", "b", "c"])), tmp_path / "table")
 
 

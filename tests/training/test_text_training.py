@@ -198,7 +198,7 @@ def test_batches_too_small_to_compare(model, tmp_path):
 def test_validation_of_another_kind(model, tmp_path):
     with pytest.raises(InputError, match="the training data are texts, the validation data are not"):
         train(spec(model, "classify"), classes(), tmp_path / "run", validation=tiny(), quiet=True)
-    with pytest.raises(InputError, match="among a single pair every anchor finds its positive"):
+    with pytest.raises(InputError, match="among a single positive every anchor finds its own"):
         train(spec(model), pairs(), tmp_path / "run", validation=pairs(1), quiet=True)
 
 
@@ -339,3 +339,19 @@ def test_rows_of_several_texts_are_no_table(model, tmp_path):
     run = train(spec(model, epochs=1), pairs(), tmp_path / "run", quiet=True)
     with pytest.raises(InputError, match="a table has a vector for each row, and these rows have 2 texts; give one"):
         embed(run, pairs(5), tmp_path / "table")
+
+
+def test_validation_data_may_lack_classes(model, tmp_path):
+    """As those of images may; a class that is not learnt is never hit."""
+    one, none = (from_texts(["a dog", "dog runs"], labels=[0, 0], classes=(name,)) for name in ("dogs", "cows"))
+    settings = spec(model, "classify", epochs=20)
+    for number, (held_out, value) in enumerate(((one, 1.0), (none, 0.0))):
+        run = train(settings, classes(), tmp_path / f"{number}", validation=held_out, quiet=True)
+        assert run.log[-1]["validation"]["16"] == value
+
+
+def test_a_prompt_that_leaves_no_room_is_refused_before_anything_is_written(model, tmp_path):
+    prompts = EncoderSpec(str(model), max_length=4, query_prompt="query : text nested")
+    with pytest.raises(InputError, match="has 6 tokens and leaves no room for a text within max_length=4; shorten it"):
+        train(replace(spec(model), encoder=prompts), pairs(), tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()

@@ -138,7 +138,7 @@ def test_rows_with_an_empty_text_are_refused_or_left_out(tmp_path):
         ("classify", {"text": ("a",), "label": "nope"}, "column 'nope' of .* is not there and cannot be the label"),
         ("classify", {"text": ("a", "b"), "label": "n"}, "classify takes one text, got 2 columns of texts: a, b"),
         ("pairs", {"text": ("a",)}, "pairs takes an anchor and its positive .* got 1 columns of texts: a"),
-        ("scored-pairs", {"text": ("a", "b")}, "has no column of scores among .*; name it with score"),
+        ("scored-pairs", {"text": ("a", "b")}, "has no column of scores among .*; name it with score, --score-column"),
         ("scored-pairs", {"text": ("a", "b"), "score": "c"}, "row 0 of .* has the score 'x' in column 'c'"),
     ],
 )
@@ -150,9 +150,10 @@ def test_columns_that_cannot_be_used(tmp_path, purpose, rows, message):
 
 def test_columns_that_are_in_doubt(tmp_path):
     path = table(tmp_path / "t.jsonl", left=["x"], middle=["y"], right=["z"])
-    with pytest.raises(InputError, match=r"of which an anchor and its positive .* is wanted; name it with text"):
+    said = r"pairs takes an anchor and its positive .*; name them with text, --text-column"
+    with pytest.raises(InputError, match=said):
         opened(path, "pairs")
-    with pytest.raises(InputError, match="of which one text is wanted; name it with text"):
+    with pytest.raises(InputError, match="embed takes one text; name them with text"):
         opened(path, "embed")
     path = table(tmp_path / "s.jsonl", a=["x"], b=["y"], label=[1], score=[0.3])
     with pytest.raises(InputError, match="several columns that may be the scores: label, score; name one with score"):
@@ -183,7 +184,7 @@ def test_columns_of_texts_are_refused_for_images(rows):
 
 
 def test_nothing_there_and_no_table(tmp_path):
-    with pytest.raises(StorageError, match="nothing is there"):
+    with pytest.raises(StorageError, match=r"there is no .*no\.csv; give \.csv, .* files, or hub:NAME"):
         opened(tmp_path / "no.csv", "embed")
     (tmp_path / "plain").mkdir()
     with pytest.raises(InputError, match=r"is no table; give texts as \.csv, \.tsv, \.jsonl or \.parquet files"):

@@ -89,9 +89,9 @@ def tell(source: str | Path, data: ImageData | Stream | TextData) -> None:
     from mrl.training import ImageData, TextData
 
     if isinstance(data, TextData):
-        columns = f" in {len(data.views)} columns" if len(data.views) > 1 else ""
         classes = f", {len(data.classes)} classes" if data.classes else ""
-        say(f"{source}: {len(data)} rows of texts{columns}{classes}")
+        scores = "" if data.scores is None else f", scores from {data.scores.min():g} to {data.scores.max():g}"
+        say(f"{source}: {len(data)} rows of texts ({', '.join(data.columns)}){classes}{scores}")
     else:
         count = f"{len(data)} images" if isinstance(data, ImageData) else "a stream of images"
         say(f"{source}: {count}, {len(data.classes)} classes, {' x '.join(map(str, data.shape))}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mrl.cli.data import COLUMNS, DATA, TABLES, read, rows, tell_cut, tell_unknown
+from mrl.cli.data import COLUMNS, DATA, TABLES, read, rows, say, tell_cut, tell_unknown
 from mrl.cli.settings import Chosen, settings
 from mrl.errors import InputError
 from mrl.nesting import Nesting
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mrl.encoders import ImageEncoder, TextEncoder
     from mrl.encoders.remote import RemoteEncoder
     from mrl.training import ImageData, Run, Stream, TextData
+
+KEY = "OPENAI_API_KEY"
 
 
 @settings((TABLES, Rows, COLUMNS))
@@ -53,9 +55,7 @@ def embed(
     endpoint: Annotated[
         str | None, typer.Option(help="Address of an OpenAI-compatible endpoint, as https://api.openai.com/v1.")
     ] = None,
-    key_variable: Annotated[
-        str, typer.Option(help="The environment variable that holds the endpoint's key.")
-    ] = "OPENAI_API_KEY",
+    key_variable: Annotated[str, typer.Option(help="The environment variable that holds the endpoint's key.")] = KEY,
     dims: Annotated[
         str | None,
         typer.Option(help="Of an endpoint's model: its trained dims, as 256,512.", show_default="as it is known"),
@@ -75,6 +75,8 @@ def embed(
     from mrl.training.embedding import check_out
 
     before = check_out(out, resume=resume, add=add)
+    if not endpoint and key_variable != KEY:
+        raise InputError(f"--key-variable {key_variable} is of an endpoint, and there is none; give --endpoint too")
     if endpoint and (best or device):
         said = "--best" if best else f"--device {device}"
         raise InputError(f"{said} is of encoders that run here, and --endpoint asks one elsewhere; leave it out")
@@ -84,7 +86,8 @@ def embed(
     if isinstance(model, Run) and model.classes:
         found = found.named(model.classes)
         tell_unknown(found)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("embedding", total=_total(found))
         each = partial(progress.advance, task)
         again = {"resume": resume, "add": add}
@@ -95,6 +98,10 @@ def embed(
     new = table.rows - before
     noun = "images" if isinstance(encoder, ImageEncoder) else "texts"
     tell_cut(encoder)
+    if prompt is None and not table.prompt and any((names := getattr(encoder, "prompts", {})).values()):
+        say(
+            f"nothing was put before these texts; {encoder.card.model} has prompts for {', '.join(names)}: see --prompt"
+        )
     typer.echo(f"embedded {new} {noun}, {seen - new} were there already; {out} has {table.rows} rows", err=True)
     typer.echo(table.path)
 

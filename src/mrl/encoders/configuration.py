@@ -44,7 +44,10 @@ def _document(source: str) -> dict[str, Any]:
     else:
         document = read_document(source, CONFIG)
     if document is None:
-        raise StorageError(f"{source} has no {CONFIG}, so it is no model's folder; give the one that it was saved to")
+        raise StorageError(
+            f"{source} has no {CONFIG}, so it is no model's folder; give the one that it was saved to (to go on from a "
+            "run of texts, `mrl export` it first)"
+        )
     return document
 
 
@@ -93,7 +96,10 @@ def _parsed(document: Mapping[str, Any], source: str) -> Any:
 
 def _check_architecture(config: Any, source: str) -> None:
     if _architecture(config) != "pixel_values":
-        raise InputError(f"{source} is a {config.model_type} model, which takes no images; take a vision model")
+        raise InputError(
+            f"{source} is a {config.model_type} model, which takes no images; take a vision model, or, for texts, name "
+            "their column with text, --text-column"
+        )
     if config.model_type == "vit_mae":
         raise InputError(
             f"{source} is a masked autoencoder (vit_mae), which drops patches at random; save its encoder "

@@ -12,7 +12,7 @@ from mrl.encoders.encoder import RUN_KIND as RUN_KIND
 from mrl.encoders.image import ImageEncoder
 from mrl.encoders.sentence_folder import MODULES
 from mrl.encoders.text import TextEncoder
-from mrl.errors import InputError
+from mrl.errors import InputError, StorageError
 from mrl.heads import chosen
 
 
@@ -33,6 +33,11 @@ def load(run: str | Path, network: nn.Module | None = None, *, best: bool = Fals
         if network is not None or best:
             raise InputError(f"{path} is a sentence-transformers folder with one network; leave network= and best out")
         return of_folder(path)
+    if not path.exists():
+        raise StorageError(
+            f"there is no {path}; give a run, an encoder's file or a sentence-transformers folder, which is fetched "
+            "from the hub with `hf download NAME --local-dir FOLDER`"
+        )
     folder = Folder.open(path, RUN_KIND)
     return load_encoder_file(folder.verified(chosen(folder, best=best)["encoder"]), network)
 

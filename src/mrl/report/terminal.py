@@ -23,13 +23,15 @@ def table(rows: Sequence[Row]) -> Table:
     """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
     check(rows)
     shown = main_measures(rows)
     mine = [row for row in rows if row.measure in shown]
     columns = [(measure, name) for measure in shown for name in series(r for r in mine if r.measure == measure)]
     cells = _cells(mine)
-    result = Table(box=SIMPLE_HEAD, caption=LEGEND, caption_justify="left", header_style="", pad_edge=False)
+    legend = Text(LEGEND, no_wrap=True, overflow="ignore")  # on one line beneath a narrow table too
+    result = Table(box=SIMPLE_HEAD, caption=legend, caption_justify="left", header_style="", pad_edge=False)
     result.add_column("dim", justify="right")
     for measure, name in columns:
         result.add_column(_header(measure, name), justify="right")

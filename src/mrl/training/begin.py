@@ -68,23 +68,19 @@ def begin(
     if run is not None and encoder is not None:
         return _again(basis, run, team, encoder)
     model = Model.new(spec, known, team, module)
-    _check_trained(model)
-    _check_batches(model, basis, team)
+    _check_learns(model, basis, team)
     writer = _created(basis, out, team, model, resume=resume)
     return Start(model, writer, known, basis.steps, validation, {}, {})
 
 
-def _check_trained(model: Model) -> None:
-    """Raise InputError where no weight of the encoder is trained, and there are no classifiers either."""
+def _check_learns(model: Model, basis: Basis, team: Team) -> None:
+    """Raise InputError where no weight of the encoder is trained, and there are no classifiers either; and where rows
+    that are compared with each other are too few, or not one for each process."""
     if model.head is None and len(model.trained()) == len(model.learnt()):
         raise InputError(
             f"tune={model.spec.encoder.tune} leaves no weight of {model.spec.encoder.network} to train, as it has no "
             f"projection; give tune=last or all, or a width other than its own {model.encoder.card.width} for one"
         )
-
-
-def _check_batches(model: Model, basis: Basis, team: Team) -> None:
-    """Raise InputError where rows that are compared with each other are too few, or not one for each process."""
     smallest = basis.rows // basis.steps
     if model.objective.joint and smallest < max(2, team.size):
         raise InputError(
@@ -136,7 +132,7 @@ def _again(basis: Basis, run: Run, team: Team, encoder: Encoder) -> Start:
     check_same_data(run, basis.identity)
     dtype = getattr(torch, run.manifest["dtype"].removeprefix("torch."))
     model = Model.again(basis.spec, encoder, run.weights, (team.device, dtype), team)
-    _check_batches(model, basis, team)  # a team may have grown
+    _check_learns(model, basis, team)  # a team may have grown
     start = Start(model, RunWriter.elsewhere(basis.spec), basis.material, basis.steps, basis.validation, {}, {})
     if not run.finished:
         arrays, about = run.progress()

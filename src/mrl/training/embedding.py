@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import closing
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import torch
 from mrl.disk import MANIFEST, Folder, absent
 from mrl.encoders import Encoder, ImageEncoder, TextEncoder, load
 from mrl.encoders.remote import RemoteEncoder
-from mrl.errors import ExistsError, InputError, StorageError
+from mrl.errors import CardError, ExistsError, InputError, StorageError
 from mrl.training.ahead import ahead
 from mrl.training.batches import ids
 from mrl.training.data import ImageData, Labels
@@ -68,7 +69,10 @@ def embed(
     if add:
         check_ids(data)
     rows, names, before = every_row(data), _names(data), _before(encoder, prompt)
-    with (Table.append if Table.begun(out) else Table.create)(out, encoder.card, names, prompt=before) as writer:
+    if isinstance(encoder, RemoteEncoder):
+        _check_model(encoder, out)
+    begin = Table.append if Table.begun(out) else Table.create
+    with begin(out, encoder.card, names, prompt=before) as writer, _or_nothing(out):
         if add:
             rows = fresh(rows, writer, batch_size, each)
         elif (out / MANIFEST).exists():
@@ -78,6 +82,17 @@ def embed(
         with closing(ahead(batches(data, rows, batch_size, BLOCK))) as loaded:
             filling.fill(encoded, loaded, each)
     return Table.open(out)
+
+
+@contextmanager
+def _or_nothing(out: Path) -> Iterator[None]:
+    """Leave no folder behind if not even a first block was committed."""
+    try:
+        yield
+    except BaseException:
+        if not (out / MANIFEST).exists():
+            shutil.rmtree(out, ignore_errors=True)
+        raise
 
 
 def check_out(out: str | Path, *, resume: bool = False, add: bool = False) -> int:
@@ -101,6 +116,15 @@ def _remedy(out: Path) -> str:
     if table.finished:
         return f"it is finished, with {table.rows} rows: embed what it lacks with --add, or choose another --out"
     return f"it is unfinished, after {table.rows} rows: go on with --resume, or choose another --out"
+
+
+def _check_model(encoder: RemoteEncoder, out: Path) -> None:
+    """Raise CardError for a table of another model's vectors, which no fingerprint tells of one behind an endpoint."""
+    before = Table.open(out, unfinished=True).card.model if (out / MANIFEST).exists() else encoder.card.model
+    if before != encoder.card.model:
+        raise CardError(
+            f"{out} has vectors of {before}, got {encoder.card.model}; embed these texts into another table"
+        )
 
 
 def check_ids(data: Data) -> None:

@@ -10,19 +10,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mrl.errors import InputError
+from mrl.errors import InputError, StorageError
 from mrl.training.columns import Columns, Kind, kind_of, told
 from mrl.training.columns import one as one_column
-from mrl.training.folder import existing
 from mrl.training.opening import Origin, Purpose, Rows, TextOpening
 from mrl.training.rows import column, ids_of, labels_of
 from mrl.training.sources import Source, find
 from mrl.training.tables import load
 from mrl.training.texts import TextData
 
+_TABLES = ".csv, .tsv, .jsonl or .parquet files"
 _TEXTS = ("text", "texts", "sentence", "content", "body", "document", "query", "question", "title")
 _FIRST = ("anchor", "query", "question", "sentence1", "sentence_1", "text1", "premise", "a")
 _SECOND = ("positive", "document", "passage", "answer", "sentence2", "sentence_2", "text2", "hypothesis", "b")
+_NEGATIVE = ("negative", "hard_negative")  # how the names of such columns begin
 _SCORES = ("score", "scores", "similarity", "similarity_score", "label", "rating")
 
 
@@ -48,8 +49,10 @@ def open_texts(source: str | Path, how: TextOpening) -> TextData:
     to be left out), a label or a score that is missing, or columns that are not there.
     """
     table = find(str(source), how.rows.split)
+    if table is None and not Path(source).exists():
+        raise StorageError(f"there is no {source}; give {_TABLES}, or hub:NAME for a data set of the hub")
     if table is None:
-        raise InputError(f"{existing(Path(source))} is no table; give texts as .csv, .tsv, .jsonl or .parquet files")
+        raise InputError(f"{source} is no table; give texts as {_TABLES}")
     opened = _Opened.of(table, how)
     return replace(opened.data(), origin=Origin.of(source, how))
 
@@ -85,7 +88,7 @@ class _Opened:
         about = Columns("", self.columns.label, self.columns.id, self.kind, self.names)
         labelled = self.how.purpose == "classify"
         labels, classes = labels_of(self.table, about, self.source, self.how.rows, labelled=labelled)
-        data = TextData(tuple(map(tuple, views)), labels, self._scores(), classes, ids)
+        data = TextData(tuple(map(tuple, views)), labels, self._scores(), classes, ids, columns=self.columns.texts)
         return data if not len(lost) else replace(data.part(kept), skipped=tuple(map(str, ids[lost])))
 
     def _kept(self, views: Sequence[Sequence[str | None]]) -> npt.NDArray[np.int64]:
@@ -96,7 +99,7 @@ class _Opened:
             if empty.any() and not self.how.skip_empty:
                 raise InputError(
                     f"row {empty.argmax()} of {self.source.name} has no text in column {name!r}; give it one, or leave "
-                    f"such rows out with skip_empty ({int(empty.sum())} of {len(empty)})"
+                    f"such rows out with skip_empty, --skip-corrupt ({int(empty.sum())} of {len(empty)})"
                 )
             kept &= ~empty
         if not kept.any():
@@ -126,6 +129,8 @@ def text_columns(kinds: Mapping[str, Kind], rows: Rows, purpose: Purpose, where:
     """The columns that `rows` names, or those that their names and types tell; InputError lists them otherwise."""
     named = dict(kinds)
     _check_texts(rows.text, kinds, where)
+    if rows.label in rows.text:
+        raise InputError(f"column {rows.label!r} of {where} is named as text and as label; name two columns")
     label = None
     if purpose in ("classify", "embed"):
         label = _label(named, rows, where, needed=purpose == "classify")
@@ -153,7 +158,7 @@ def _label(kinds: dict[str, Kind], rows: Rows, where: str, *, needed: bool) -> s
             raise
         return None
     if needed and label is None:
-        raise InputError(f"{where} has no column of labels among {told(kinds)}; name it with label")
+        raise InputError(f"{where} has no column of labels among {told(kinds)}; name it with label, --label-column")
     return label
 
 
@@ -164,9 +169,13 @@ def _score_column(kinds: Mapping[str, Kind], rows: Rows, where: str) -> str:
     known = [name for name in kinds if name.lower() in _SCORES and name not in rows.text]
     found = [rows.score] if rows.score else known
     if not found or found[0] not in kinds:
-        raise InputError(f"{where} has no column {rows.score or 'of scores'} among {told(kinds)}; name it with score")
+        which = rows.score or "of scores"
+        raise InputError(f"{where} has no column {which} among {told(kinds)}; name it with score, --score-column")
     if len(found) > 1:
-        raise InputError(f"{where} has several columns that may be the scores: {', '.join(found)}; name one with score")
+        several = ", ".join(found)
+        raise InputError(
+            f"{where} has several columns that may be the scores: {several}; name one with score, --score-column"
+        )
     return found[0]
 
 
@@ -176,10 +185,12 @@ def _found(kinds: Mapping[str, Kind], purpose: Purpose, taken: set[str | None], 
     sides = (_FIRST, _SECOND) if purpose in ("pairs", "scored-pairs") else (_TEXTS,)
     known = [[name for name in left if name.lower() in names] for names in sides]
     if all(len(names) == 1 for names in known):
-        return tuple(names[0] for names in known)  # whichever side comes first in the table
+        negatives = [name for name in left if name.lower().startswith(_NEGATIVE)] if purpose == "pairs" else []
+        return (*(names[0] for names in known), *negatives)  # whichever side comes first in the table
     if len(left) != len(sides):
         raise InputError(
-            f"{where} has the columns {told(kinds)}, of which {_SHAPES[purpose]} is wanted; name it with text"
+            f"{where} has the columns {told(kinds)}, and {purpose} takes {_SHAPES[purpose]}; name them with text, "
+            "--text-column"
         )
     return tuple(left)
 

@@ -21,6 +21,7 @@ MODULES = {
     ".arrow": "arrow",
 }
 HUB = "hub:"
+WHOLE = "train"  # what files that know no splits count as
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SHARD = re.compile(r"(.+)-\d+-of-\d+")
 _SPLITS = {
@@ -77,20 +78,30 @@ class Source:
 
 
 def find(source: str, split: str) -> Source | None:
-    """The table that a path, a glob or a hub name stands for; None for class folders, .npz files and nothing."""
+    """The table that a path, a glob or a hub name stands for; None for class folders, .npz files and nothing.
+
+    InputError for a split of what has none: rows of another one would be taken for it.
+    """
     if source.startswith(HUB):
         return Source(source, "hub", (source.removeprefix(HUB),))
     path = Path(source)
     if path.is_file():
-        return _files(source, [path]) if path.suffix.lower() in MODULES else None
+        return _whole(source, [path], split) if path.suffix.lower() in MODULES else None
     if path.is_dir():
         return _folder(path, split)
     if glob.has_magic(source):
-        return _files(source, [Path(file) for file in sorted(glob.glob(source, recursive=True))])  # noqa: PTH207
+        return _whole(source, [Path(file) for file in sorted(glob.glob(source, recursive=True))], split)  # noqa: PTH207
     # Where its first folder is here, a name was meant as a path, and misspelt.
     if _HUB_NAME.fullmatch(source) and path.suffix.lower() not in (*MODULES, ".npz") and not path.parent.exists():
         return Source(source, "hub", (source,))
     return None
+
+
+def _whole(source: str, files: Sequence[Path], split: str) -> Source:
+    """Files that are all meant, whatever they are called."""
+    if split != WHOLE:
+        raise InputError(f"{source} is read whole and has no split {split!r}; give the file of that split")
+    return _files(source, files)
 
 
 def _files(source: str, files: Sequence[Path]) -> Source:

@@ -60,7 +60,7 @@ class TrainSpec:
     accumulate: int = option(1, "Parts in which a batch is worked on, one after another, to save memory.")
     optimizer: Optimiser = option("adamw", "adamw, sgd (with momentum, as in the paper) or adafactor.")
     lr: float = option(
-        None, "Peak of the learning rate; 0.003 without --lr, 0.00005 where a whole pretrained network is tuned."
+        None, "Peak of the learning rate; 0.003 without --lr, 0.00005 where weights that were learnt before are tuned."
     )  # type: ignore[assignment]  # it is a number once the spec is made
     head_lr: float = option(None, "That of classifiers and of the scale of pairs; 0.003 without, but not below lr.")  # type: ignore[assignment]
     momentum: float = option(0.9, "Of sgd; the first beta of adamw.")

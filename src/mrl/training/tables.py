@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import glob
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from mrl.encoders.hub import silent
 from mrl.errors import InputError, MissingError, StorageError
 from mrl.training.opening import Rows
-from mrl.training.sources import Source, of_split
+from mrl.training.sources import WHOLE, Source, of_split
 
 _BATCH = 256  # rows of a .parquet that are decoded at once: a group of rows may be the whole file
 
@@ -44,8 +44,8 @@ def _saved(source: Source, rows: Rows) -> Any:
     from datasets import load_from_disk
 
     saved = load_from_disk(source.files[0])
-    data = of_split(saved, rows.split, source.name) if isinstance(saved, dict) else saved
-    return data.with_format(None)
+    splits = saved if isinstance(saved, dict) else {WHOLE: saved, str(saved.split or WHOLE): saved}
+    return of_split(splits, rows.split, source.name).with_format(None)
 
 
 def _parts(source: Source, data: Any) -> int:
@@ -73,12 +73,25 @@ def _reading(source: Source) -> dict[str, Any]:
     from datasets import Features, Value
 
     separator = "\t" if source.files[0].lower().endswith(".tsv") else ","
-    with Path(source.files[0]).open(encoding="utf-8-sig", newline="") as file:
-        header = next(csv.reader(file, delimiter=separator), [])
-    features = Features({name: Value("string") for name in header})
-    # A first row that is longer than the header would otherwise give its first cells to an index, unseen.
-    reading = {"sep": separator, "keep_default_na": False, "na_values": [""], "index_col": False}
-    return {"features": features, **reading}
+    headers = [_header(file, separator) for file in source.files]
+    features = Features({name: Value("string") for name in headers[0]})
+    return {"features": features, "sep": separator, "keep_default_na": False, "na_values": [""]}
+
+
+def _header(path: str, separator: str) -> list[str]:
+    """The names of the columns. InputError if the first row is longer: its first cells would become an index, unseen,
+    as those of a later one would not."""
+    with Path(path).open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file, delimiter=separator)
+        header, first = next(rows, []), []
+        with suppress(csv.Error):  # of a text that is longer than this reader takes
+            first = next(rows, [])
+    if len(first) > len(header):
+        raise InputError(
+            f"the first row of {path} has {len(first)} cells for {len(header)} columns; put what holds a separator "
+            "into quotes"
+        )
+    return header
 
 
 @contextmanager
@@ -92,7 +105,7 @@ def quietly(source: Source) -> Iterator[None]:
     if shown:
         datasets.disable_progress_bars()
     try:
-        with silent("huggingface_hub"), explained(source):
+        with silent("huggingface_hub"), silent("datasets"), explained(source):
             yield
     finally:
         if shown:
@@ -109,7 +122,7 @@ def explained(source: Source) -> Iterator[None]:
         yield
     except (InputError, StorageError):
         raise
-    except (OSError, ValueError, DatasetsError, pa.ArrowException) as error:
+    except (OSError, ValueError, csv.Error, DatasetsError, pa.ArrowException) as error:
         generated = isinstance(error, DatasetsError) and error.__cause__  # what went wrong, under a general word
         raise _refusal(source, generated or error) from error
 
@@ -117,7 +130,10 @@ def explained(source: Source) -> Iterator[None]:
 def _refusal(source: Source, error: BaseException) -> InputError | StorageError:
     reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
     if source.kind != "hub":
-        return InputError(f"cannot read {source.name} as {source.kind}: {reason}; see that its files are whole")
+        if "corresponds to no data" in reason or "No columns to parse" in reason:
+            return InputError(f"{source.name} has no rows; give a table that has some")
+        quotes = ", and what holds a separator in quotes" if source.kind == "csv" else ""
+        return InputError(f"cannot read {source.name} as {source.kind}: {reason}; see that its files are whole{quotes}")
     name = source.files[0]
     if isinstance(error, OSError):
         return StorageError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,8 +35,11 @@ class Team:
             raise InputError(
                 f"in a team every process has a device of its own, got {device}; leave it out, or give cpu"
             )
+        joined = torch.distributed.is_initialized()
         state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available())
         self.rank, self.size, self.device = state.process_index, state.num_processes, state.device
+        if not joined:
+            atexit.register(_part)
 
     @property
     def main(self) -> bool:
@@ -93,6 +97,12 @@ class Team:
         """Until every process is here."""
         if self.size > 1:
             torch.distributed.barrier()
+
+
+def _part() -> None:
+    """Leave the others while Python is whole: threads of theirs that outlive it abort the process now and then."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def slices(indices: npt.NDArray[np.int64], parts: int, rank: int, size: int) -> list[npt.NDArray[np.int64]]:

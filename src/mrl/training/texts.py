@@ -26,7 +26,8 @@ class TextData:
     views: the texts (n) of each column: one to classify or to embed; anchor, positive and maybe hard negatives of
     pairs; two of scored pairs. labels: (n,) int64 or None. scores: (n,) float64 or None. classes: names by label.
     ids: (n,) integers or strings. skipped: ids of rows left out because a text is empty. unknown: classes that the run
-    which these data were mapped onto does not have. origin: what was opened.
+    which these data were mapped onto does not have. columns: the columns' names, where they have some. origin: what was
+    opened.
     """
 
     views: Views
@@ -36,6 +37,7 @@ class TextData:
     ids: Ids = field(default_factory=lambda: np.empty(0, np.int64))
     skipped: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
     origin: Origin | None = None
 
     def __len__(self) -> int:

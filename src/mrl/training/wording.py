@@ -18,6 +18,7 @@ from mrl.errors import InputError
 from mrl.training.augment import Ids, order
 from mrl.training.batches import even_batches
 from mrl.training.feed import Loaded, Planned, Position
+from mrl.training.listing import Labels
 from mrl.training.spec import Task, TrainSpec
 from mrl.training.texts import TextData
 
@@ -35,6 +36,8 @@ class Wording:
         check_task(data, spec.task)
         if len(data) < 2:
             raise InputError(f"training needs at least two rows, got {len(data)}; add some")
+        if spec.task == "classify" and len(np.unique(cast(Labels, data.labels))) < 2:
+            raise InputError("training needs at least two classes, got one; add another one")
         _check_scores(spec, data)
         self.spec, self.data = spec, data
 
@@ -52,8 +55,8 @@ class Wording:
         check_task(validation, self.spec.task)
         if validation.scores is not None and self.spec.task == "scored-pairs":
             _check_several(validation.scores, "validation data")
-        if self.spec.task == "pairs" and len(validation) < 2:
-            raise InputError("among a single pair every anchor finds its positive; give validation data of several")
+        if self.spec.task == "pairs" and _positives(validation) < 2:
+            raise InputError("among a single positive every anchor finds its own; give validation data of several")
         return validation.named(self.classes)
 
     def encoder(self, module: nn.Module | None) -> Encoder:
@@ -62,7 +65,10 @@ class Wording:
                 "a network of your own takes images; name a Transformers or sentence-transformers model for texts"
             )
         suffix = self.spec.head if self.spec.task == "classify" else self.spec.task
-        return text_encoder(self.spec.encoder, self.spec.width, self.spec.nesting, suffix)
+        made = text_encoder(self.spec.encoder, self.spec.width, self.spec.nesting, suffix)
+        for column in range(len(self.data.views)):
+            made.tokenizer.prompt_length(prompt_of(made, self.spec.task, column))  # or there is no room for a text
+        return made
 
     def source(self, encoder: Encoder) -> Worded:
         return Worded(self.data, self.spec, cast(TextEncoder, encoder))
@@ -76,13 +82,16 @@ def check_task(data: TextData, task: Task) -> None:
             raise InputError(f"task=classify takes one column of texts, got {columns}; name one")
         if data.labels is None or data.labels.min(initial=0) < 0:
             raise InputError("these texts have no labels; training to classify needs one for each")
-        if len(np.unique(data.labels)) < 2:
-            raise InputError("training needs at least two classes, got one; add another one")
     elif task == "pairs" and columns < 2:
         raise InputError(f"task=pairs takes an anchor and its positive (and hard negatives), got {columns} column")
     elif task == "scored-pairs" and (columns != 2 or data.scores is None):
         lacking = "no scores" if data.scores is None else f"{columns} columns of texts"
         raise InputError(f"task=scored-pairs takes two columns of texts and their scores, got {lacking}")
+
+
+def _positives(data: TextData) -> int:
+    """How many different ones there are."""
+    return len(np.unique(data.keys[:, 1]))
 
 
 def _check_scores(spec: TrainSpec, data: TextData) -> None:

@@ -126,7 +126,8 @@ class Table:
         """The labels; InputError if there are none."""
         if self.labels is None:
             raise InputError(
-                f"{self.path} has no labels; write it with labels=, or embed a folder with one folder a class"
+                f"{self.path} has no labels; write it with labels=, or embed class folders, or a table with a column "
+                "of labels"
             )
         return self.labels
 

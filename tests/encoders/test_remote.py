@@ -142,8 +142,11 @@ def test_prompts_are_put_before_the_texts():
 
 
 def test_an_encoder_without_prompts_says_so():
-    with serving() as server, pytest.raises(InputError, match="toy has no prompt 'query'; known are: none"):
-        encoder(server).encode(["a"], prompt="query")
+    with serving() as server:
+        with pytest.raises(InputError, match="toy has no prompt 'title'; known are: none"):
+            encoder(server).encode(["a"], prompt="title")
+        encoder(server).encode(["a"], prompt="query")  # as of a text encoder, nothing stands before it then
+    assert server.batches == [["a"]]
 
 
 def test_further_fields_travel():

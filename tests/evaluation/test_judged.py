@@ -167,8 +167,8 @@ def test_what_does_not_belong_together_is_refused(tmp_path, collection):
         evaluate_judged(documents, queries, judgements, k=151)
     with pytest.raises(InputError, match=r"recall_at must lie between 1 and the 150 rows of .*d, got 0"):
         evaluate_judged(documents, queries, judgements, recall_at=(0, 10))
-    with pytest.raises(NestingError, match="dim 1 cannot be read"):
-        evaluate_judged(documents, queries, judgements, dims=Nesting((1, 8)))
+    with pytest.raises(NestingError, match="dims 8,99 need vectors of at least 99 dims"):
+        evaluate_judged(documents, queries, judgements, dims=Nesting((8, 99)))
 
 
 def test_the_cards_metric_ranks(tmp_path):

@@ -111,8 +111,8 @@ def test_what_does_not_belong_together_is_refused(tmp_path, pair):
         evaluate(database, table(tmp_path / "none", 0, 0))
     with pytest.raises(InputError, match="k must lie between 1 and the 300 rows"):
         evaluate(database, queries, k=301)
-    with pytest.raises(NestingError, match="dim 3 cannot be read"):
-        evaluate(database, queries, dims=Nesting((3, 8)))
+    with pytest.raises(NestingError, match="dims 8,99 need vectors of at least 99 dims"):
+        evaluate(database, queries, dims=Nesting((8, 99)))
     other = HeadWeights(Nesting((16,)), True, (np.ones((7, 16), np.float32),))
     with pytest.raises(InputError, match="head was trained at 16"):
         evaluate(database, queries, other)
@@ -129,3 +129,12 @@ def test_named_and_nameless_labels_are_not_compared(tmp_path, pair):
         out.add(np.array(pair[1].vectors), labels=pair[1].labels)
     with pytest.raises(InputError, match=r"db names its labels and .*bare does not"):
         evaluate(pair[0], Table.open(tmp_path / "bare"))
+
+
+def test_named_dims_may_be_narrower_than_any_that_was_trained(tmp_path):
+    """As of a model that was not trained to nest: what cutting its vectors costs."""
+    whole = replace(CARD, nesting=Nesting((16,)))
+    database, queries = (table(tmp_path / name, n, seed, whole) for name, n, seed in (("d", 60, 0), ("q", 20, 1)))
+    assert {row.dim for row in evaluate(database, queries)} == {16}
+    rows = [row for row in evaluate(database, queries, dims=Nesting((2, 8, 16))) if row.measure == "1-NN"]
+    assert [(row.dim, row.trained) for row in rows] == [(2, False), (8, False), (16, True)]

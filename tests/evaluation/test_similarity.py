@@ -164,8 +164,8 @@ def test_what_does_not_belong_together_is_refused(tmp_path, sides):
     other = table(tmp_path / "o", np.ones((3, 8)), card=replace(CARD, fingerprint="g"))
     with pytest.raises(CardError, match="fingerprint"):
         evaluate_pairs(a, other, scores)
-    with pytest.raises(NestingError, match="dim 1 cannot be read"):
-        evaluate_pairs(a, b, scores, dims=Nesting((1, 8)))
+    with pytest.raises(NestingError, match="dims 8,99 need vectors of at least 99 dims"):
+        evaluate_pairs(a, b, scores, dims=Nesting((8, 99)))
 
 
 def test_two_pairs_have_a_row_whose_interval_holds_it(tmp_path):

@@ -118,8 +118,9 @@ class RemoteEncoder:
         return prefix(vectors, dim) if raw else self.card.cut(vectors, dim), tokens
 
     def before(self, prompt: str | None) -> str:
-        """The text of a prompt, by its name; InputError for one that the model does not have."""
-        if prompt is None:
+        """The text of a prompt, by its name; `query` and `document` are "" for a model that has none for these, as for
+        a `TextEncoder`. InputError for others that it does not have."""
+        if prompt is None or (prompt in ("query", "document") and prompt not in self.prompts):
             return ""
         if prompt not in self.prompts:
             names = ", ".join(sorted(self.prompts)) or "none"

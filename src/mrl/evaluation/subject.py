@@ -41,15 +41,15 @@ class Subject:
     def of(cls, table: Table, other: Table, dims: Nesting | None, run: str) -> Subject:
         """The vectors of two tables that belong together, at `dims` (default: trained dims and those between).
 
-        CardError for tables of two models, InputError for an empty one, NestingError for a dim that cannot be read.
+        Dims that are named may be narrower than any that was trained: what cutting costs there is what is asked.
+        CardError for tables of two models, InputError for an empty one, NestingError for a dim beyond the width.
         """
         table.card.check_fits(other.card, (str(table.path), str(other.path)))
         for each in (table, other):
             if len(each) == 0:
                 raise InputError(f"{each.path} is empty; embed something first")
         card, cuts = table.card, dims or table.card.nesting.between()
-        for dim in cuts.dims:
-            card.nesting.check_readable(dim, card.width)
+        cuts.check_width(card.width)
         return cls(run or card.model, card, cuts, table.vectors.dtype.itemsize)
 
     def row(self, measure: str, dim: int, how: How, estimate: Estimate, count: int) -> Row:

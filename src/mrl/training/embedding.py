@@ -29,6 +29,7 @@ from mrl.training.texts import TextData
 from mrl.vectors import Table, TableWriter
 
 BLOCK = 16_384  # rows committed at once
+REMOTE_BLOCK = 2_048  # those of an endpoint, where vectors are paid for and requests fail
 AnyEncoder = ImageEncoder | TextEncoder | RemoteEncoder
 _LOOKED_AT = 1024  # rows of a stream that decide whether its ids are row numbers
 
@@ -49,7 +50,8 @@ def embed(
 
     model: an encoder, or what `mrl.encoders.load` opens; a run or its path. prompt: the name of what is put before
     texts, as `query` or `document`; None the encoder's default. With a run, labels are mapped by name onto its classes,
-    and those that it does not know get the labels after. Blocks of `BLOCK` rows are committed one by one.
+    and those that it does not know get the labels after. Blocks of `BLOCK` rows are committed one by one, of an
+    endpoint's `REMOTE_BLOCK`, which is asked for several batches at a time.
     resume: go on with the table at `out` after its last block, if there is one; with the same data, model, batch size
     and machine it ends in the same bytes as if nothing had interrupted it. If all is there already, nothing is written.
     add: embed the rows whose ids the table at `out`, finished or not, does not have, after those that it has; labels
@@ -77,10 +79,10 @@ def embed(
             rows = fresh(rows, writer, batch_size, each)
         elif (out / MANIFEST).exists():
             rows = after(rows, Table.open(out, unfinished=True), names, each)
-        filling = _Filling(writer, encoder.card.width, named=bool(names))
-        encoded = _encode(encoder, prompt)
-        with closing(ahead(batches(data, rows, batch_size, BLOCK))) as loaded:
-            filling.fill(encoded, loaded, each)
+        filling = _Filling(writer, (_block(encoder), encoder.card.width), named=bool(names))
+        at_once = batch_size * (encoder.endpoint.concurrent if isinstance(encoder, RemoteEncoder) else 1)
+        with closing(ahead(batches(data, rows, at_once, filling.block))) as loaded:
+            filling.fill(_encode(encoder, batch_size, prompt), loaded, each)
     return Table.open(out)
 
 
@@ -160,7 +162,11 @@ def _named(model: Run | AnyEncoder | str | Path, data: Data, device: str | None)
     return encoder, data
 
 
-Block = Callable[[Any, int], npt.NDArray[np.float32]]  # of rows, all at once, to raw vectors
+Encode = Callable[[Any], npt.NDArray[np.float32]]  # of rows, all at once, to raw vectors
+
+
+def _block(encoder: AnyEncoder) -> int:
+    return REMOTE_BLOCK if isinstance(encoder, RemoteEncoder) else BLOCK
 
 
 def _before(encoder: AnyEncoder, prompt: str | None) -> str:
@@ -174,10 +180,10 @@ def _before(encoder: AnyEncoder, prompt: str | None) -> str:
     return ""
 
 
-def _encode(encoder: AnyEncoder, prompt: str | None) -> Block:
+def _encode(encoder: AnyEncoder, size: int, prompt: str | None) -> Encode:
     if isinstance(encoder, ImageEncoder):
-        return lambda images, size: encoder.encode(images, raw=True, batch_size=size)
-    return lambda texts, size: encoder.encode(texts, raw=True, batch_size=size, prompt=prompt)
+        return lambda images: encoder.encode(images, raw=True, batch_size=size)
+    return lambda texts: encoder.encode(texts, raw=True, batch_size=size, prompt=prompt)
 
 
 def _names(data: Data) -> tuple[str, ...]:
@@ -185,18 +191,18 @@ def _names(data: Data) -> tuple[str, ...]:
 
 
 class _Filling:
-    """A block that fills up: memory for one, used again and again."""
+    """A block (rows, width) that fills up: memory for one, used again and again."""
 
-    def __init__(self, writer: TableWriter, width: int, *, named: bool) -> None:
-        self._writer, self._named = writer, named
-        self._vectors = np.empty((BLOCK, width), np.float32)
+    def __init__(self, writer: TableWriter, shape: tuple[int, int], *, named: bool) -> None:
+        self._writer, self._named, self.block = writer, named, shape[0]
+        self._vectors = np.empty(shape, np.float32)
         self._ids: list[Any] = []
         self._labels: list[Labels] = []
 
-    def fill(self, encode: Block, loaded: Iterable[Batch], each: Callable[[int], object]) -> None:
+    def fill(self, encode: Encode, loaded: Iterable[Batch], each: Callable[[int], object]) -> None:
         """Encode and commit what comes, the last block as far as it goes."""
         for keys, rows, labels in loaded:
-            self._take(keys, encode(rows, len(keys)), labels)
+            self._take(keys, encode(rows), labels)
             each(len(keys))
         self._commit()
 
@@ -206,7 +212,7 @@ class _Filling:
         self._vectors[first : first + len(keys)] = vectors
         self._ids += keys
         self._labels.append(labels)
-        if len(self._ids) == BLOCK:
+        if len(self._ids) == self.block:
             self._commit()
 
     def _commit(self) -> None:

@@ -50,8 +50,8 @@ def batches(feed, epoch=1, position=None):
     """(images, labels, position) of every batch, its pieces joined."""
     return [
         (
-            np.concatenate([piece.images.numpy() for piece in batch.pieces]),
-            np.concatenate([piece.labels.numpy() for piece in batch.pieces]),
+            np.concatenate([piece.inputs.numpy() for piece in batch.pieces]),
+            np.concatenate([piece.target.numpy() for piece in batch.pieces]),
             batch.after,
         )
         for batch in feed.epoch(epoch, position or {})
@@ -107,7 +107,7 @@ def test_labels_stay_with_their_images(kinds):
 
 def test_pieces_count_as_much_as_they_have_rows(kinds):
     for batch in feed(kinds["memory"], parts=3).epoch(1, {}):
-        assert [piece.share for piece in batch.pieces] == [len(piece.labels) / batch.rows for piece in batch.pieces]
+        assert [piece.share for piece in batch.pieces] == [len(piece.target) / batch.rows for piece in batch.pieces]
         assert sum(piece.share for piece in batch.pieces) == pytest.approx(1)
 
 

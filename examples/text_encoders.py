@@ -39,7 +39,6 @@ from mrl.maps import fit_pca
 from mrl.training import TrainSpec, train
 
 NESTING = Nesting.halving(384, smallest=12)
-WEIGHTS = (1.0, 1.0, 1.0, 1.0, 1.0, 5.0)  # the full width counts as much as all that are narrower together
 NARROW = [dim for dim in NESTING.dims if dim <= 96]  # up to a quarter of the width
 SYSTEMS = ("untouched", "untouched, PCA", "plain", "plain, PCA", "nested")
 MAX_LENGTH = {"SciFact": 128, "StackOverflow": 256, "Banking77": 256, "STS-B": 256}  # tokens of a text
@@ -59,7 +58,7 @@ def spec_of(name: str, each: TextSet, system: str, args: argparse.Namespace) -> 
         encoder=encoder,
     )
     if system == "nested":
-        return replace(spec, level_weights=WEIGHTS)
+        return replace(spec, level_weights=(1.0,) * (len(NESTING) - 1) + (args.full_weight,))
     full = Nesting((NESTING.width,))
     return replace(spec, nesting=full, head="ff" if each.task == "classify" else "mrl")
 
@@ -174,6 +173,7 @@ def asked_for() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("build/text-encoders"))
     parser.add_argument("--model", help="a sentence-transformers folder of 384 dims; default the package's")
     parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--full-weight", type=float, default=5.0, help="of the full width's loss; others count 1")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--keep", action="store_true", help="write what came out to benchmarks/results/")

@@ -267,9 +267,13 @@ from pathlib import Path
 from mrl.disk import Folder
 folder = Folder.open(Path(sys.argv[1]), "kind")
 with folder.lock():
-    if sys.argv[2] == "fork" and os.fork() == 0:
-        sys.stdin.read()  # a child that outlives its parent
-        os._exit(0)
+    ready, told = os.pipe()
+    if sys.argv[2] == "fork":
+        if os.fork() == 0:
+            os.write(told, b"1")
+            sys.stdin.read()  # a child that outlives its parent
+            os._exit(0)
+        os.read(ready, 1)  # until it runs, it has not let go of what it was born with
     print(os.getpid(), flush=True)
     sys.stdin.read()
 """

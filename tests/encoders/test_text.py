@@ -293,3 +293,12 @@ def test_the_multiply_adds_are_those_of_the_products(tmp_path):
     length, hidden, inner, layers = PLACES, 16, 32, 2  # a text of 64 tokens, or of all places
     products = layers * length * (4 * hidden * hidden + 2 * hidden * inner + 2 * length * hidden)
     assert network.macs == products + hidden * 8
+
+
+def test_a_limit_on_the_length(model):
+    short = model.limited(5)
+    assert (short.max_length, model.max_length) == (5, PLACES - 4)
+    assert np.array_equal(short.encode(["a man is eating food"]), short.encode(["a man is"]))
+    assert short.cut_texts == 1
+    with pytest.raises(InputError, match=f"max_length={PLACES + 1} is beyond the {PLACES} positions"):
+        model.limited(PLACES + 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,11 @@ class TextEncoder(Encoder):
     def max_length(self) -> int:
         """Tokens of a text at most, special ones counted."""
         return self.tokenizer.max_length
+
+    def limited(self, max_length: int) -> TextEncoder:
+        """The same encoder for texts of at most so many tokens. InputError for more than the model has places for."""
+        limits = replace(self.tokenizer.limits, max_length=max_length)
+        return TextEncoder(self.network, self._card, Tokenizer(self.tokenizer.raw, limits), self.prompting)
 
     def encode(
         self,

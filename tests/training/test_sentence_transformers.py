@@ -327,6 +327,7 @@ for symmetric in (False, True):
         found.append(value(kind(model, inner, DIMS), own))
     torch.testing.assert_close(found[0], found[1], rtol=1e-10, atol=1e-10)
 print("alike", rank)
+dist.destroy_process_group()
 """
 
 

@@ -326,7 +326,7 @@ for symmetric in (False, True):
         inner = losses.MultipleNegativesRankingLoss(model, gather_across_devices=True, **options)
         found.append(value(kind(model, inner, DIMS), own))
     torch.testing.assert_close(found[0], found[1], rtol=1e-10, atol=1e-10)
-print("alike", rank)
+print(f"alike {rank}\\n", end="")  # in one piece
 dist.destroy_process_group()
 """
 

@@ -15,7 +15,11 @@ training part, or on SciFact's abstracts.
 Interrupt it whenever you like: the same command goes on where it was. The lead of nested over plain is told as the
 mean over the sets with its 95 % interval: queries of each set are drawn anew, the same ones for both.
 
-Hardware, time and what came out are kept in benchmarks/results/text-encoders.json, by `--keep`.
+Expect about an hour on two cores. Mean of the four sets, in points, with 95 % intervals: up to 96 dims nested is 2.5
+[2.1, 2.9] ahead of plain truncated, 12.2 [11.5, 12.9] of untouched, and 1.5 [0.6, 2.3] behind plain turned by PCA; at
+full width it is level with plain, 0.0 [−0.3, 0.5].
+
+What came out is kept in benchmarks/results/text-encoders.json, by `--keep`.
 """
 
 from __future__ import annotations

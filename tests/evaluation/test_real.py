@@ -5,25 +5,16 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mrl import Card, Nesting, Table
 from mrl.evaluation import Judgements, evaluate_judged, evaluate_pairs
+from public import data
 
 NESTING = Nesting((48, 96, 192, 384))
 CARD = Card("all-MiniLM-L6-v2", 384, NESTING)
-
-
-def data(name, file):
-    """A file of a data set: in $MRL_DATA, or in shared/data beside the repository."""
-    path = Path(os.environ.get("MRL_DATA") or Path(__file__).parents[3] / "shared" / "data") / name / file
-    if not path.exists():
-        pytest.skip(f"{path} is missing; set MRL_DATA to the folder that holds {name}")
-    return path
 
 
 def texts(path):

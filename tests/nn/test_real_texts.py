@@ -4,8 +4,6 @@ import csv
 import gzip
 import itertools
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,17 +15,10 @@ from mrl.evaluation import Judgements
 from mrl.evaluation.intervals import paired
 from mrl.nn import Keys, nested, nested_distillation, nested_info_nce
 from mrl.segments import neighbours
+from public import data
 
 NESTING = Nesting((24, 48, 96, 384))
 PAIRS = 100  # claims with their abstracts
-
-
-def data(name, file):
-    """A file of a data set: in $MRL_DATA, or in shared/data beside the repository."""
-    path = Path(os.environ.get("MRL_DATA") or Path(__file__).parents[3] / "shared" / "data") / name / file
-    if not path.exists():
-        pytest.skip(f"{path} is missing; set MRL_DATA to the folder that holds {name}")
-    return path
 
 
 def lines(path):

@@ -123,8 +123,7 @@ class TextNetwork(nn.Module):
 
     def forward(self, tokens: Tokens) -> Tensor:
         """Tokens of n texts -> vectors (n, width), not rescaled; float32 under autocast too."""
-        device = next(self.model.parameters()).device
-        tokens = Tokens(tokens.ids.to(device), tokens.mask.to(device), tokens.start)
+        tokens = tokens.to(next(self.model.parameters()).device)
         parted = by_length(tokens)
         if parted is None:
             return self._vectors(tokens)

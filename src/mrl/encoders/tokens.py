@@ -23,6 +23,10 @@ class Tokens(NamedTuple):
     mask: Tensor
     start: int = 0
 
+    def to(self, device: torch.device) -> Tokens:
+        """The same where a network is; nothing is copied that is there already."""
+        return Tokens(self.ids.to(device, non_blocking=True), self.mask.to(device, non_blocking=True), self.start)
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -77,6 +77,14 @@ class Source(Protocol):
         """A piece's inputs and targets, of what was loaded in parts."""
 
 
+def permuted(spec: TrainSpec, rows: int, epoch: int, position: Position) -> Iterator[Planned]:
+    """The batches of rows that can be had by index, from a position on: an epoch is a permutation of them."""
+    batches = even_batches(order(spec.seed, epoch, rows), spec.batch_size)
+    first = int(position.get("step", 0))
+    for step, indices in enumerate(batches[first:], first + 1):
+        yield Planned(indices, indices.tolist(), {"step": step})
+
+
 class Stored:
     """Samples that can be had by index: an epoch is a permutation of them."""
 
@@ -85,10 +93,7 @@ class Stored:
         self.at_hand = in_memory(data) and not augment.crops
 
     def plans(self, epoch: int, position: Position) -> Iterator[Planned]:
-        batches = even_batches(order(self.spec.seed, epoch, len(self.data)), self.spec.batch_size)
-        first = int(position.get("step", 0))
-        for step, indices in enumerate(batches[first:], first + 1):
-            yield Planned(indices, indices.tolist(), {"step": step})
+        return permuted(self.spec, len(self.data), epoch, position)
 
     def load(self, epoch: int, indices: Ids, items: Sequence[Any]) -> Loaded:
         numbers = draws(self.spec.seed, epoch, indices, self.augment.count)

@@ -185,7 +185,4 @@ class Model:
         """What the network takes, one a view, where it computes."""
         if isinstance(inputs, Tensor):
             return (cast(ImageEncoder, self.encoder).normalised(inputs),)
-        return tuple(
-            tokens._replace(ids=tokens.ids.to(self.device, non_blocking=True), mask=tokens.mask.to(self.device))
-            for tokens in inputs
-        )
+        return tuple(tokens.to(self.device) for tokens in inputs)

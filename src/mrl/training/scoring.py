@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mrl.encoders import ImageEncoder
 from mrl.encoders.text import TextEncoder
+from mrl.evaluation.ranked import reciprocal_rank
 from mrl.evaluation.similarity import spearman
 from mrl.segments import neighbours
 from mrl.training.batches import batch
@@ -90,7 +91,7 @@ def _reciprocal_rank(model: Model, data: TextData) -> npt.NDArray[np.floating[An
     k = min(_LOOKED_AT, len(distinct))
     found = neighbours(anchors, documents, model.spec.nesting, k, "cosine").positions  # (levels, n, k)
     hit = distinct[found] == keys[:, 1][:, None]
-    ranks: npt.NDArray[np.floating[Any]] = (hit / np.arange(1, k + 1)).max(-1).mean(-1)
+    ranks: npt.NDArray[np.floating[Any]] = reciprocal_rank(hit).mean(-1)
     return ranks
 
 

@@ -15,9 +15,8 @@ from mrl.encoders.text import TextEncoder
 from mrl.encoders.text_making import text_encoder
 from mrl.encoders.tokens import Tokens
 from mrl.errors import InputError
-from mrl.training.augment import Ids, order
-from mrl.training.batches import even_batches
-from mrl.training.feed import Loaded, Planned, Position
+from mrl.training.augment import Ids
+from mrl.training.feed import Loaded, Planned, Position, permuted
 from mrl.training.listing import Labels
 from mrl.training.spec import Task, TrainSpec
 from mrl.training.texts import TextData
@@ -133,10 +132,7 @@ class Worded:
         self.data, self.spec, self.encoder = data, spec, encoder
 
     def plans(self, epoch: int, position: Position) -> Iterator[Planned]:
-        batches = even_batches(order(self.spec.seed, epoch, len(self.data)), self.spec.batch_size)
-        first = int(position.get("step", 0))
-        for step, indices in enumerate(batches[first:], first + 1):
-            yield Planned(indices, indices.tolist(), {"step": step})
+        return permuted(self.spec, len(self.data), epoch, position)
 
     def load(self, epoch: int, indices: Ids, items: Sequence[Any]) -> Loaded:
         return self.data.taken(items), targets(self.data, self.spec.task, indices)

@@ -15,9 +15,9 @@ from mrl.evaluation.per_query import Measured, PerQuery
 from mrl.evaluation.ranked import average_precision, ndcg, precision, recall, reciprocal_rank
 from mrl.evaluation.rows import Row
 from mrl.evaluation.subject import How, Subject
-from mrl.nesting import Nesting
+from mrl.nesting import Metric, Nesting
 from mrl.segments import neighbours
-from mrl.vectors import Table
+from mrl.vectors import Embedded
 
 RECALL_AT = 100  # measured beside k where there are as many documents
 
@@ -25,8 +25,8 @@ Values = npt.NDArray[np.floating[Any]]
 
 
 def evaluate_judged(
-    documents: Table,
-    queries: Table,
+    documents: Embedded,
+    queries: Embedded,
     judgements: Judgements,
     *,
     dims: Nesting | None = None,
@@ -49,8 +49,8 @@ def evaluate_judged(
 
 
 def per_query_judged(
-    documents: Table,
-    queries: Table,
+    documents: Embedded,
+    queries: Embedded,
     judgements: Judgements,
     *,
     dims: Nesting | None = None,
@@ -67,13 +67,13 @@ def per_query_judged(
         )
     lengths = _lengths(documents, judgements, k, recall_at)
     known = matched(judgements, documents, queries)
-    gains = _gains(documents, queries, known, subject, max([k, *lengths]))
+    gains = gains_of(queries.vectors, documents.vectors, known, subject.cuts, subject.card.metric, max([k, *lengths]))
     how = (How("neighbours", len(documents)),) * len(subject.cuts)
     measured = tuple(Measured(name, values, how) for name, values in _measures(gains, known, k, lengths))
     return PerQuery(subject, queries.ids[known.rows], measured, known.notes)
 
 
-def _lengths(documents: Table, judgements: Judgements, k: int, recall_at: Sequence[int] | None) -> list[int]:
+def _lengths(documents: Embedded, judgements: Judgements, k: int, recall_at: Sequence[int] | None) -> list[int]:
     """At which lengths recall is measured. InputError for a list longer than there are documents."""
     most = len(documents) - judgements.ignore_same_ids
     wanted = {k, *([RECALL_AT] if most >= RECALL_AT else [])} if recall_at is None else set(recall_at)
@@ -83,12 +83,11 @@ def _lengths(documents: Table, judgements: Judgements, k: int, recall_at: Sequen
     return sorted(wanted)
 
 
-def _gains(documents: Table, queries: Table, known: Matched, subject: Subject, depth: int) -> Values:
-    """The grades of what each judged query finds, (cuts, queries, depth)."""
+def gains_of(queries: Values, documents: Values, known: Matched, cuts: Nesting, by: Metric, depth: int) -> Values:
+    """The grades of what each judged query finds, (cuts, judged queries, depth), from the raw vectors of all."""
     own = known.own if (known.own >= 0).any() else None
-    asked = queries.vectors[known.rows]
     more = depth + (own is not None)
-    found = neighbours(asked, documents.vectors, subject.cuts, more, subject.card.metric).positions
+    found = neighbours(queries[known.rows], documents, cuts, more, by).positions
     return known.gains(found if own is None else _without(found, own))
 
 

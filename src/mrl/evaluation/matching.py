@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from mrl.errors import InputError
 from mrl.evaluation.judgements import Judgements
-from mrl.vectors import Table
+from mrl.vectors import Embedded
 
 Rows = npt.NDArray[np.int64]
 Grades = npt.NDArray[np.float64]
@@ -45,6 +45,25 @@ class Matched:
             row[: len(each)] = each[:k]
         return best
 
+    def only(self, numbers: Rows) -> Matched:
+        """The same for some of its queries."""
+        if len(numbers) == len(self.rows) and (numbers == np.arange(len(self.rows))).all():
+            return self
+        grades = tuple(self.grades[number] for number in numbers.tolist())
+        query, row = np.divmod(self.pairs, self.documents)
+        start, stop = np.searchsorted(query, [numbers, numbers + 1])
+        kept = [np.arange(a, b) for a, b in zip(start.tolist(), stop.tolist(), strict=True)]
+        at = np.concatenate([*kept, np.empty(0, np.int64)]).astype(np.int64)
+        renumbered = np.repeat(np.arange(len(numbers)), stop - start) * self.documents + row[at]
+        return replace(
+            self,
+            rows=self.rows[numbers],
+            own=self.own[numbers],
+            grades=grades,
+            pairs=renumbered,
+            pair_grades=self.pair_grades[at],
+        )
+
     def gains(self, found: Rows) -> Grades:
         """The grades of found (..., queries, k), rows of the documents; 0 for those not judged."""
         if not len(self.pairs):
@@ -54,7 +73,7 @@ class Matched:
         return np.where(self.pairs[at] == wanted, self.pair_grades[at], 0.0)
 
 
-def places(table: Table, wanted: Collection[str]) -> dict[str, int]:
+def places(table: Embedded, wanted: Collection[str]) -> dict[str, int]:
     """The row of each wanted id that the table has."""
     found: dict[str, int] = {}
     first = 0
@@ -65,7 +84,7 @@ def places(table: Table, wanted: Collection[str]) -> dict[str, int]:
     return found
 
 
-def matched(judgements: Judgements, documents: Table, queries: Table) -> Matched:
+def matched(judgements: Judgements, documents: Embedded, queries: Embedded) -> Matched:
     """InputError where no query, or no document, of the judgements is in its table, or nothing is relevant."""
     asked = places(queries, judgements.grades.keys())
     _check_any(asked, judgements.grades.keys(), queries, "queries")
@@ -97,7 +116,7 @@ def _pairs(kept: Mapping[str, Mapping[str, float]], there: Mapping[str, int], co
     return np.array([pair for pair, _ in found], np.int64), np.array([grade for _, grade in found], np.float64)
 
 
-def _check_any(found: Collection[str], judged: Collection[str], table: Table, what: str) -> None:
+def _check_any(found: Collection[str], judged: Collection[str], table: Embedded, what: str) -> None:
     if not found:
         raise InputError(
             f"none of the {len(judged)} judged {what}, such as {min(judged)!r}, is an id of {table.path}, such as "
@@ -105,14 +124,16 @@ def _check_any(found: Collection[str], judged: Collection[str], table: Table, wh
         )
 
 
-def _absent(kept: Mapping[str, Mapping[str, float]], there: Collection[str], documents: Table) -> Iterator[str]:
+def _absent(kept: Mapping[str, Mapping[str, float]], there: Collection[str], documents: Embedded) -> Iterator[str]:
     relevant = {document for graded in kept.values() for document in graded}
     lacking = len(relevant - set(there))
     if lacking:
         yield f"{lacking} of {len(relevant)} relevant documents are not in {documents.path}: they count as not found"
 
 
-def _left_out(judgements: Judgements, queries: Table, asked: Collection[str], kept: Collection[str]) -> Iterator[str]:
+def _left_out(
+    judgements: Judgements, queries: Embedded, asked: Collection[str], kept: Collection[str]
+) -> Iterator[str]:
     told = (
         (len(judgements) - len(asked), f"of {len(judgements)} judged queries are not in {queries.path}: left out"),
         (len(queries) - len(asked), f"of {len(queries)} queries of {queries.path} are not judged: left out"),

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from mrl.errors import InputError
 from mrl.evaluation.matching import places
 from mrl.evaluation.records import identifier, named, number
-from mrl.vectors import Table
+from mrl.vectors import Embedded
 
 Scores = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -65,7 +65,7 @@ class ScoredPairs:
             both.append(tuple(identifier(each, where) for each in own))
         return cls(np.array(scores, np.float64), tuple(both) if columns else None)  # type: ignore[arg-type]
 
-    def rows(self, a: Table, b: Table) -> PairRows:
+    def rows(self, a: Embedded, b: Embedded) -> PairRows:
         """The pairs as rows of two tables; those with an id that a table lacks are left out.
 
         InputError where tables of pairs row by row differ in length, and where fewer than two pairs are left.
@@ -74,7 +74,7 @@ class ScoredPairs:
         _check(found, a, b)
         return found
 
-    def _by_row(self, a: Table, b: Table) -> PairRows:
+    def _by_row(self, a: Embedded, b: Embedded) -> PairRows:
         if not len(a) == len(b) == len(self.scores):
             raise InputError(
                 f"{a.path} has {len(a)} rows, {b.path} {len(b)}, and there are {len(self.scores)} scores: "
@@ -85,7 +85,7 @@ class ScoredPairs:
         rows = np.arange(len(a))
         return PairRows(rows, rows, self.scores)
 
-    def _by_id(self, a: Table, b: Table, ids: Sequence[tuple[str, str]]) -> PairRows:
+    def _by_id(self, a: Embedded, b: Embedded, ids: Sequence[tuple[str, str]]) -> PairRows:
         left, right = (places(table, {pair[side] for pair in ids}) for side, table in enumerate((a, b)))
         kept = np.array([one in left and other in right for one, other in ids], bool)
         rows = [(left[one], right[other]) for (one, other), known in zip(ids, kept, strict=True) if known]
@@ -100,7 +100,7 @@ def as_pairs(scores: Any) -> ScoredPairs:
     return scores if isinstance(scores, ScoredPairs) else ScoredPairs(np.asarray(scores))
 
 
-def _check(found: PairRows, a: Table, b: Table) -> None:
+def _check(found: PairRows, a: Embedded, b: Embedded) -> None:
     if len(found.scores) < 2:
         raise InputError(
             f"a correlation needs at least 2 pairs, got {len(found.scores)} of {a.path} and {b.path}; "

@@ -17,14 +17,14 @@ from mrl.evaluation.subject import How, Subject
 from mrl.heads import HeadWeights
 from mrl.nesting import Nesting
 from mrl.segments import neighbours
-from mrl.vectors import Table
+from mrl.vectors import Embedded
 
 Labels = npt.NDArray[np.int64]
 
 
 def evaluate(
-    database: Table,
-    queries: Table,
+    database: Embedded,
+    queries: Embedded,
     head: HeadWeights | None = None,
     *,
     dims: Nesting | None = None,
@@ -45,8 +45,8 @@ def evaluate(
 
 
 def per_query(
-    database: Table,
-    queries: Table,
+    database: Embedded,
+    queries: Embedded,
     head: HeadWeights | None = None,
     *,
     dims: Nesting | None = None,
@@ -69,7 +69,7 @@ class _Labels:
     queries: Labels
 
 
-def _near(database: Table, queries: Table, labels: _Labels, subject: Subject, k: int) -> Iterator[Measured]:
+def _near(database: Embedded, queries: Embedded, labels: _Labels, subject: Subject, k: int) -> Iterator[Measured]:
     cuts = subject.cuts
     found = neighbours(queries.vectors, database.vectors, cuts, k, subject.card.metric)
     theirs = labels.database[found.positions]  # (cuts, queries, k)
@@ -80,7 +80,7 @@ def _near(database: Table, queries: Table, labels: _Labels, subject: Subject, k:
 
 
 def _linear(
-    head: HeadWeights | None, database: Table, queries: Table, labels: _Labels, cuts: Nesting
+    head: HeadWeights | None, database: Embedded, queries: Embedded, labels: _Labels, cuts: Nesting
 ) -> Iterator[Measured]:
     """top-1 and top-5, by the head where it serves a cut and by the probe elsewhere."""
     ranks = np.empty((len(cuts), len(queries)), np.int64)
@@ -101,7 +101,7 @@ def _some(cuts: Nesting, chosen: npt.NDArray[np.bool_]) -> Nesting:
     return Nesting(tuple(np.array(cuts.dims)[chosen].tolist()))
 
 
-def _renumbered(table: Table, names: tuple[str, ...]) -> Labels:
+def _renumbered(table: Embedded, names: tuple[str, ...]) -> Labels:
     """The table's labels as places in `names`, −1 where it is not among them; as they are without names."""
     labels = table.need_labels()
     if not names or not table.label_names or table.label_names == names:
@@ -110,7 +110,7 @@ def _renumbered(table: Table, names: tuple[str, ...]) -> Labels:
     return np.array([place.get(name, -1) for name in table.label_names], np.int64)[labels]
 
 
-def _check(database: Table, queries: Table, head: HeadWeights | None, k: int) -> None:
+def _check(database: Embedded, queries: Embedded, head: HeadWeights | None, k: int) -> None:
     for table in (database, queries):
         if table.need_labels().min() < 0:
             raise InputError(f"{table.path} has the label {table.need_labels().min()}; labels count from 0")

@@ -15,7 +15,7 @@ from mrl.evaluation.pairs import ScoredPairs, as_pairs
 from mrl.evaluation.rows import Row
 from mrl.evaluation.subject import Estimate, How, Subject
 from mrl.nesting import Metric, Nesting, metric
-from mrl.vectors import Table
+from mrl.vectors import Embedded
 
 TILE = 1024  # pairs whose vectors are held in float64 at once
 HOW = How("pairs", 1)
@@ -25,8 +25,8 @@ Vectors = npt.NDArray[np.floating[Any]]
 
 
 def evaluate_pairs(
-    a: Table,
-    b: Table,
+    a: Embedded,
+    b: Embedded,
     scores: Sequence[float] | npt.NDArray[Any] | ScoredPairs,
     *,
     dims: Nesting | None = None,
@@ -44,8 +44,8 @@ def evaluate_pairs(
 
 
 def per_pair(
-    a: Table,
-    b: Table,
+    a: Embedded,
+    b: Embedded,
     scores: Sequence[float] | npt.NDArray[Any] | ScoredPairs,
     *,
     dims: Nesting | None = None,

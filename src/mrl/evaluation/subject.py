@@ -9,7 +9,7 @@ from mrl.card import Card
 from mrl.errors import InputError
 from mrl.evaluation.rows import Row
 from mrl.nesting import Nesting
-from mrl.vectors import Table
+from mrl.vectors import Embedded
 
 
 class How(NamedTuple):
@@ -38,7 +38,7 @@ class Subject:
     itemsize: int
 
     @classmethod
-    def of(cls, table: Table, other: Table, dims: Nesting | None, run: str) -> Subject:
+    def of(cls, table: Embedded, other: Embedded, dims: Nesting | None, run: str) -> Subject:
         """The vectors of two tables that belong together, at `dims` (default: trained dims and those between).
 
         Dims that are named may be narrower than any that was trained: what cutting costs there is what is asked.

@@ -9,7 +9,8 @@ Blocks are only ever added: a committed one is never written again, so a reader 
 """
 
 from mrl.vectors.files import Block
+from mrl.vectors.held import Embedded, Held
 from mrl.vectors.table import Table
 from mrl.vectors.writer import TableWriter
 
-__all__ = ["Block", "Table", "TableWriter"]
+__all__ = ["Block", "Embedded", "Held", "Table", "TableWriter"]

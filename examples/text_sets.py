@@ -24,7 +24,7 @@ from mrl import Card, Table
 from mrl.encoders import TextEncoder
 from mrl.evaluation import Judgements, per_pair, per_query, per_query_judged
 from mrl.evaluation.correlation import resampled, spearmans_rho
-from mrl.evaluation.intervals import resampled as resampled_means
+from mrl.promise.bootstrap import resampled as resampled_means
 from mrl.training import TextData, from_texts
 
 Encode = Callable[[list[str], str | None], np.ndarray]  # texts and a prompt's name to raw vectors

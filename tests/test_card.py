@@ -69,10 +69,16 @@ def test_what_differs_is_named(field):
     other = replace(CARD, model="other", **{field: CHANGES[field]})
     said = (
         f"queries and database do not belong together: {field} is {getattr(CARD, field)!s} in one (model) "
-        f"and {CHANGES[field]!s} in the other (other); embed both with the same model"
-    )
+        f"and {CHANGES[field]!s} in the other (other); "
+    ) + ("map both with the same map, or neither" if field == "maps" else "embed both with the same model")
     with pytest.raises(CardError, match=re.escape(said)):
         CARD.check_fits(other, ("queries", "database"))
+
+
+def test_a_cut_that_is_missing_is_named():
+    known = replace(CARD, fingerprint="abc")
+    with pytest.raises(CardError, match=r"width is 20 .* cut the wider with mrl migrate --dim 18"):
+        known.check_fits(replace(known, width=18))
 
 
 def test_a_card_that_contradicts_itself_is_refused():

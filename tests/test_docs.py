@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from mrl import Table
 from mrl.cli import app
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
-VERBS = ("demo", "train", "embed", "evaluate", "export", "report", "search")
+VERBS = "demo train embed evaluate export report search inspect choose migrate".split()
 
 
 def blocks(language: str) -> list[str]:
@@ -51,6 +52,15 @@ def test_the_blocks_about_what_the_demo_left(here, capsys):
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
     assert re.search(r"^ 16 dims,  64 bytes: 0\.\d{3} \[0\.\d{3}, ", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_the_commands_for_frozen_vectors(here):
+    exec(next(block for block in blocks("python") if "vectors.npy" in block), {})
+    for words in commands("mrl adapt fit"):
+        run(*words)
+    assert (here / "map.onnx").is_file()
+    assert (here / "looked" / "report.html").is_file()
+    assert Table.open("small").card.width == 8
 
 
 def test_the_commands_for_ones_own_images(here):

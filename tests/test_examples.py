@@ -60,6 +60,27 @@ def test_fashion_products_trains_measures_and_reports(tmp_path, monkeypatch, cap
     assert "s in all" in capsys.readouterr().out
 
 
+def test_frozen_vectors_are_measured_and_found_again(tmp_path, monkeypatch, capsys):
+    root, draws = products(tmp_path / "sets", 1), np.random.default_rng(0)
+    with gzip.open(root / "fashion-products" / "products.csv.gz", "wt", newline="") as table:
+        csv.writer(table).writerows(
+            [("articleType", "split"), *[("ab"[i % 2], ("test", "train")[i > 50]) for i in range(500)]]
+        )
+    features = draws.integers(0, 255, (500, 16), np.uint8)
+    np.savez(root / "fashion-products" / "mobilenetv1.npz", q=features, scale=np.float32([0.1]))
+    words = ("--data", root, "--out", tmp_path / "out", "--only", "products", "--quick")
+    run(monkeypatch, "frozen_vectors.py", *words)
+    first = capsys.readouterr().out
+    assert first.count("fitted in") == 6  # three maps by labels, three by neighbours
+    run(monkeypatch, "frozen_vectors.py", *words)
+    again = capsys.readouterr().out
+    assert "fitted in" not in again
+    assert all(line in first for line in again.splitlines())
+    found = json.loads((tmp_path / "out" / "quick-products-neighbours.json").read_text())
+    assert (found["measure"], found["rows"], found["queries"], found["dims"]) == ("recall@10", 449, 51, [8, 16])
+    assert found["values"]["rotation"][1] == [100.0, 100.0, 100.0]
+
+
 def test_tiny_imagenet_becomes_class_folders(tmp_path, monkeypatch):
     folder = tmp_path / "sets" / "tiny-imagenet-32"
     folder.mkdir(parents=True)

@@ -1,6 +1,6 @@
 """Nested embeddings: vectors whose prefixes are embeddings too (Matryoshka Representation Learning, arXiv 2205.13147).
 
-Importing this package brings in NumPy and nothing heavier; `load` brings in torch when it is called.
+Importing this package brings in NumPy and nothing heavier; `load` and `Map.fit` bring in torch when they are called.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mrl.adapt.map import Map
 from mrl.card import Card
 from mrl.errors import MrlError
 from mrl.heads import HeadWeights
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from mrl.encoders import ImageEncoder, TextEncoder
 
-__all__ = ["Card", "HeadWeights", "MrlError", "Nesting", "Table", "load", "prefix", "unit_prefix"]
+__all__ = ["Card", "HeadWeights", "Map", "MrlError", "Nesting", "Table", "load", "prefix", "unit_prefix"]
 __version__ = "0.1.0"
 
 

@@ -10,6 +10,7 @@ from mrl.errors import CardError, InputError
 from mrl.nesting import Metric, Nesting, metric, metric_prefix
 
 Vectors = TypeVar("Vectors", bound=Any)
+_SAME_MODEL = "embed both with the same model"
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,15 @@ class Card:
             if mine != theirs:
                 raise CardError(
                     f"{names[0]} and {names[1]} do not belong together: {field} is {mine!s} in one ({self.model}) "
-                    f"and {theirs!s} in the other ({other.model}); embed both with the same model"
+                    f"and {theirs!s} in the other ({other.model}); {self._remedy(other, field)}"
                 )
+
+    def _remedy(self, other: Card, field: str) -> str:
+        """What brings two cards together that differ in this field first."""
+        if field == "maps":
+            return "map both with the same map, or neither"
+        cut = field == "width" and self.maps == other.maps and self.fingerprint == other.fingerprint != ""
+        return f"cut the wider with mrl migrate --dim {min(self.width, other.width)}" if cut else _SAME_MODEL
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "nesting": str(self.nesting), "maps": list(self.maps)}

@@ -9,6 +9,7 @@
     │   ├── DamagedError  bytes differ from what was committed; the file is named
     │   └── UnfinishedError  a writer stopped before it was done
     ├── EndpointError     an endpoint cannot be reached, or refuses             (also a ConnectionError)
+    ├── GateError         a fitted map is not surely better than none
     ├── DivergedError     training met a loss that is not finite              (also an ArithmeticError)
     └── MissingError      an optional package is absent                       (also an ImportError)
 
@@ -52,6 +53,10 @@ class UnfinishedError(StorageError):
 
 class EndpointError(MrlError, ConnectionError):
     """An endpoint over the network cannot be reached, refuses what it was asked, or answers something else."""
+
+
+class GateError(MrlError):
+    """A fitted map is not surely better than truncation and PCA, and was not kept."""
 
 
 class DivergedError(MrlError, ArithmeticError):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mrl.errors import InputError
 from mrl.evaluation.correlation import Ties, paired_spearman, pearsons_r, resampled, spearmans_rho
-from mrl.evaluation.intervals import DRAWS, counts, ends
+from mrl.promise.bootstrap import DRAWS, counts, ends
 
 REPETITIONS, PAIRS = 100, 100
 FEWEST, MOST = 87, 100  # of 100 at 95 %: the binomial's 0.1 % and 99.9 % quantiles

@@ -12,8 +12,8 @@ from torch.nn.functional import cross_entropy, mse_loss
 
 from mrl import Nesting
 from mrl.evaluation import Judgements
-from mrl.evaluation.intervals import paired
 from mrl.nn import Keys, nested, nested_distillation, nested_info_nce
+from mrl.promise.bootstrap import paired
 from mrl.segments import neighbours
 from public import data
 

@@ -6,11 +6,15 @@ import sys
 
 import typer
 
+from mrl.cli.adapt import adapt
+from mrl.cli.choose import choose
 from mrl.cli.demo import demo
 from mrl.cli.embed import embed
 from mrl.cli.evaluate import evaluate
 from mrl.cli.export import export
 from mrl.cli.index import index
+from mrl.cli.inspect import inspect
+from mrl.cli.migrate import migrate
 from mrl.cli.report import report
 from mrl.cli.search import search
 from mrl.cli.train import train
@@ -19,6 +23,8 @@ from mrl.errors import MrlError
 EXTRAS = {  # which one brings a package
     **dict.fromkeys(("torch", "PIL"), "train"),
     **dict.fromkeys(("numba", "llvmlite", "pyarrow", "faiss", "threadpoolctl"), "search"),
+    "h5py": "hdf5",
+    "onnx": "onnx",
     "sklearn": "demo",
     "scipy": "evaluate",
 }
@@ -29,8 +35,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (demo, train, embed, evaluate, report, search, export):
+for verb in (demo, train, embed, evaluate, report, inspect, choose, search, migrate, export):
     app.command()(verb)
+app.add_typer(adapt, name="adapt")
 app.add_typer(index, name="index")
 
 

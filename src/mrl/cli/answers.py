@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mrl.cli.vectors import is_table, matrix
+from mrl.cli.vectors import said
 from mrl.errors import InputError
-from mrl.vectors import Table
+from mrl.vectors import is_table, open_vectors
 
 if TYPE_CHECKING:
     import pyarrow
@@ -28,43 +28,36 @@ Array = npt.NDArray[Any]
 
 
 class Asked:
-    """Queries in a table or an .npy, for an index. len(): how many.
+    """Queries in a file of any format, for an index. len(): how many.
 
-    CardError or InputError unless they can be asked of it. Queries of an .npy are numbered from 0.
+    CardError or InputError unless they can be asked of it. Queries without ids are numbered from 0.
     """
 
     def __init__(self, path: Path, index: Index) -> None:
         from mrl.retrieval.searching import check_card
 
         self._index, self._mapped = index, False
-        self._parts: Callable[[], Iterable[tuple[Array, Array]]]
+        self._source = replace(open_vectors(path, note=said), what="query")
         if is_table(path):
-            table = Table.open(path)
-            self._mapped = check_card(index.snapshot, table.card, str(path))
-            self._parts = lambda: ((block.ids, block.vectors) for block in table.blocks())
-            self._count = table.rows
+            self._mapped = check_card(index.snapshot, self._source.card, str(path))
         else:
-            vectors = matrix(path)
-            _check_width(path, vectors.shape[1], index)
-            self._parts = lambda: [(np.arange(len(vectors)), vectors)]
-            self._count = len(vectors)
+            _check_width(path, self._source.card.width, index)
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._source)
 
     def batches(self) -> Iterator[tuple[Array, Queries]]:
         """(ids, queries), at most `BATCH` of them; InputError numbers the one that cannot be asked."""
         from mrl.retrieval.writing import check_lengths
 
         first = 0
-        for ids, vectors in self._parts():
-            for start in range(0, len(ids), BATCH):
-                some = np.asarray(vectors[start : start + BATCH])
-                check_lengths(some, cosine=self._index.card.metric == "cosine", what="query", first=first)
-                first += len(some)
-                yield ids[start : start + BATCH], self._index.prepare(some, mapped=self._mapped)
+        for vectors, ids, _ in self._source.batches(BATCH):
+            check_lengths(vectors, cosine=self._index.card.metric == "cosine", what="query", first=first)
+            first += len(ids)
+            yield ids, self._index.prepare(vectors, mapped=self._mapped)
         if not first:  # so that even no answers have columns
-            yield np.empty(0, np.int64), self._index.prepare(np.empty((0, self._index.card.width), np.float32))
+            none = np.empty((0, self._index.card.width), np.float32)
+            yield np.empty(0, np.int64), self._index.prepare(none, mapped=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,10 +131,12 @@ def check_names(columns: tuple[str, ...]) -> None:
 
 
 def _check_width(path: Path, width: int, index: Index) -> None:
-    if width != index.card.width:
+    wanted = index.snapshot.raw_card().width
+    if width != wanted:
+        cut = f", or cut full ones: mrl.prefix(queries, {wanted})" if width > wanted else ""
         raise InputError(
-            f"{path} has vectors of width {width}, {index.path} of width {index.card.width}; "
-            "embed the queries with the model of the index"
+            f"{path} has vectors of width {width}, {index.path} of width {wanted}; "
+            f"embed the queries with the model of the index{cut}"
         )
 
 

@@ -11,8 +11,9 @@ from mrl.cli.columns import of_kind, read_ids, typed
 from mrl.cli.layouts import Links, Shape
 from mrl.cli.progress import bar
 from mrl.cli.settings import Chosen, settings
-from mrl.cli.vectors import VECTORS, Beside, Described, more_rows, rows, watched
+from mrl.cli.vectors import VECTORS, Beside, more_rows, rows, watched
 from mrl.errors import DamagedError, InputError
+from mrl.vectors import Described
 
 if TYPE_CHECKING:
     from mrl.card import Card
@@ -35,7 +36,9 @@ def build(
     out: New,
     turn: Annotated[
         str | None,
-        typer.Option("--map", help="Turn the vectors first, by pca, fitted on a sample of them, or by a map's file."),
+        typer.Option(
+            "--map", help="Turn the vectors first: pca, fitted on a sample of them, or a map's file or folder."
+        ),
     ] = None,
     *,
     chosen: Chosen,
@@ -43,7 +46,7 @@ def build(
     """Build an index; prints its path. Vectors are read in a stream, whatever their number."""
     from mrl.retrieval import BuildSpec, Index
 
-    _check_free(out)
+    check_free(out)
     links = Links(**chosen.of(Links))
     source = rows(vectors, Described(**chosen.of(Described)), Beside(**chosen.of(Beside)))
     layout = Shape(**chosen.of(Shape)).layout(_standard(source.card))
@@ -57,7 +60,7 @@ def build(
     typer.echo(made.path)
 
 
-def _check_free(out: Path) -> None:
+def check_free(out: Path) -> None:
     """ExistsError, before anything is read, if something is there but what a killed build left."""
     from mrl.disk import Folder, absent
     from mrl.retrieval.blocks import OWNED
@@ -85,7 +88,18 @@ def _map(turn: str | None) -> Rotation | str | None:
         return turn
     from mrl.maps import Rotation
 
-    return Rotation.load(Path(turn))
+    path = Path(turn)
+    if not path.is_dir():
+        return Rotation.load(path)
+    from mrl.adapt import Map
+
+    found = Map.load(path).documents
+    if not isinstance(found, Rotation):
+        raise InputError(
+            f"an index turns vectors by a rotation, which keeps every full-width score, and {path} holds {found}; map "
+            "the vectors first, with mrl adapt apply, and build the index of these"
+        )
+    return found
 
 
 @index.command("add")
@@ -227,11 +241,11 @@ def relayout(where: Where, out: New, *, chosen: Chosen) -> None:
         made = opened.relayout(out, spec, told)
     typer.echo(f"{made.rows} rows, cut at {made.snapshot.layout.cuts}", err=True)
     for graph in opened.snapshot.contents.graphs:
-        typer.echo(_anew(graph, made), err=True)
+        typer.echo(anew(graph, made), err=True)
     typer.echo(made.path)
 
 
-def _anew(graph: GraphAbout, made: Index) -> str:
+def anew(graph: GraphAbout, made: Index) -> str:
     """How a graph that was not copied is built in the copy, if it can be."""
     lost = f"the graph over {graph.dim} dims was not copied"
     if graph.dim not in made.snapshot.layout.cuts.dims:

@@ -1,53 +1,57 @@
-"""Vectors that verbs of retrieval read: a table's folder, or an .npy with what it does not say of itself."""
+"""Vectors that verbs read, of any format, and what goes with them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
+import typer
 
-from mrl.card import Card
-from mrl.cli.columns import Payload, array, of_kind, read_ids
+from mrl.cli.columns import Payload, of_kind
 from mrl.cli.progress import Progress
-from mrl.errors import InputError
-from mrl.nesting import Metric, Nesting
+from mrl.errors import CardError, InputError
 from mrl.options import option
-from mrl.vectors import Table
+from mrl.vectors import FORMATS, Described, Drop, Source, is_table, open_vectors
 
 if TYPE_CHECKING:
     import pyarrow
 
     from mrl.retrieval import Batch, Index, Rows
 
-VECTORS = "A table's folder, as `mrl embed` writes it, or an .npy: (n, width), float16, float32 or float64"
+VECTORS = FORMATS
 
 
 @dataclass(frozen=True)
-class Described:
-    """What an .npy does not say of its vectors."""
-
-    model: str = option("", "The name of the model that made them, for people; without one, the file's.")
-    metric: Metric = option("cosine", "How they are compared: cosine, dot or l2.")
-    dims: str | None = option(None, "Dims that were trained, as 8,16,32 or 8..64; without them the full width alone.")
-
-    def card(self, path: Path, width: int) -> Card:
-        """The card of vectors in an .npy."""
-        nesting = Nesting((width,)) if self.dims is None else Nesting.parse(self.dims)
-        return Card(self.model or path.stem, width, nesting, self.metric)
-
-
-@dataclass(frozen=True)
-class Beside:
-    """What belongs to the vectors and is in other files."""
+class Reading:
+    """What of a file is read with its vectors, and what is in other files."""
 
     ids: Path | None = option(
         None,
-        "Ids of an .npy's vectors: an .npy, a text with one a line, or a .parquet, .csv or .jsonl with a column id. "
-        "Without them rows are numbered.",
+        "Ids of the vectors: an .npy, a text with one a line, or a .parquet, .csv or .jsonl with a column id. "
+        "Without them, and without ids in the file itself, rows are numbered.",
     )
+    labels: Path | None = option(
+        None, "Labels of the vectors, of the same forms, from a column label; integers from 0 on, or names."
+    )
+    key: str | None = option(None, "Which array or column has the vectors, if it is not called vectors or embeddings.")
+    drop_bad: Drop = option(
+        "no", "Rows that are left out and named: no, none; yes, those with a NaN or an Inf; zero, zero vectors too."
+    )
+
+    def source(self, path: Path, about: Described | None = None) -> Source:
+        """The vectors of a file; what is to be known of them is said on stderr."""
+        return open_vectors(
+            path, about=about, ids=self.ids, labels=self.labels, key=self.key, drop_bad=self.drop_bad, note=said
+        )
+
+
+@dataclass(frozen=True)
+class Beside(Reading):
+    """What belongs to the vectors of an index."""
+
     payload: Path | None = option(
         None,
         "Columns to filter by: .parquet, .csv or .jsonl, held in memory; its rows are in the order of the vectors, or "
@@ -55,55 +59,50 @@ class Beside:
     )
 
 
-def matrix(path: Path) -> npt.NDArray[Any]:
-    """An .npy of vectors, mapped from disk. InputError for anything but a matrix of floats."""
-    if path.suffix != ".npy":
-        raise InputError(f"vectors are a table's folder or an .npy, got {path}; write it with numpy.save")
-    found = array(path)
-    if found.ndim != 2 or found.dtype.kind != "f":
-        raise InputError(f"{path} must be a float matrix (n, width), got {found.dtype} of shape {found.shape}")
-    return found
+def said(text: str) -> None:
+    """What is to be known of vectors, on stderr."""
+    typer.echo(text, err=True)
 
 
 def rows(path: Path, about: Described, beside: Beside) -> Rows:
     """The rows of a new index."""
-    if is_table(path):
-        given = [f"--{each.name}" for each in fields(about) if getattr(about, each.name) != each.default]
-        if given:
-            raise InputError(f"{path} is a table, whose card says what it is; leave {', '.join(given)} out")
-        return _with_payload(_of_table(path, beside), beside)
-    vectors = matrix(path)
-    return _with_payload(_of_matrix(vectors, about.card(path, vectors.shape[1]), beside), beside)
+    return _with_payload(of_source(beside.source(path, about)), beside)
 
 
 def more_rows(path: Path, index: Index, beside: Beside) -> Rows:
-    """Rows to be added to an index; those of an .npy are taken for its model's."""
-    if is_table(path):
-        return _with_payload(_of_table(path, beside), beside)
-    source = _of_matrix(matrix(path), index.snapshot.raw_card(), beside, index)
-    return _with_payload(source, beside)
+    """Rows to be added to an index; those of a file that is no table are taken for its model's."""
+    source = beside.source(path)
+    if not is_table(path):
+        source = _of_model(source, index)
+    return _with_payload(of_source(source), beside)
 
 
-def is_table(path: Path) -> bool:
-    """Whether this is read as a table: a folder, or nothing at all, which is refused as one."""
-    return path.is_dir() or not (path.suffix == ".npy" or path.exists())
+def _of_model(source: Source, index: Index) -> Source:
+    """Vectors that say nothing of themselves, as those of the index."""
+    card = index.snapshot.raw_card()
+    if source.card.width != card.width:
+        raise CardError(
+            f"{card.model} has vectors of width {card.width}, got shape {(len(source), source.card.width)}; "
+            "embed them with the same model"
+        )
+    ids = source.ids if source.ids is None else of_kind(source.ids, index.snapshot.contents.strings, index.path)
+    return replace(source, card=card, ids=ids)
 
 
-def _of_table(path: Path, beside: Beside) -> Rows:
-    from mrl.retrieval import Rows
+def of_source(source: Source) -> Rows:
+    """The rows of a source. Its labels become the payload column `label`, by name where they have names."""
+    from mrl.retrieval import Batch, Rows
+    from mrl.retrieval.rows import BATCH, _labels, _spread
 
-    if beside.ids is not None:
-        raise InputError(f"{path} is a table, which has ids; leave --ids {beside.ids} out")
-    return Rows.table(Table.open(path))
+    def batches() -> Iterator[Batch]:
+        for vectors, ids, labels in source.batches(BATCH):
+            payload = None if labels is None else _labels(labels, source.label_names)
+            yield Batch(vectors, ids if source.named else None, payload)
 
+    def sample(n: int) -> npt.NDArray[Any]:
+        return source.picked(_spread(len(source), n)).vectors
 
-def _of_matrix(vectors: npt.NDArray[Any], card: Card, beside: Beside, index: Index | None = None) -> Rows:
-    from mrl.retrieval import Rows
-
-    ids = None if beside.ids is None else read_ids(beside.ids)
-    if ids is not None and index is not None:
-        ids = of_kind(ids, index.snapshot.contents.strings, index.path)
-    return Rows.of(vectors, card, ids)
+    return Rows(source.card, batches, len(source), sample)
 
 
 def _with_payload(source: Rows, beside: Beside) -> Rows:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mrl.evaluation.intervals import DRAWS, Difference, check_paired, counts, ends
+from mrl.promise.bootstrap import DRAWS, Difference, check_paired, counts, ends
 
 BLOCK = 1 << 15  # values that are ranked at once, 256 KiB an array
 

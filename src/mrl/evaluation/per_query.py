@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mrl.evaluation.intervals import interval
 from mrl.evaluation.rows import Row
 from mrl.evaluation.subject import Estimate, How, Subject
+from mrl.promise.bootstrap import interval
 
 Values = npt.NDArray[np.floating[Any]]
 

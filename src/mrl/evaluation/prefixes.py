@@ -56,7 +56,7 @@ def per_query(
     """What `evaluate` takes the means of, query by query."""
     subject = Subject.of(database, queries, dims, run)
     _check(database, queries, head, k)
-    labels = _Labels(database.need_labels(), _renumbered(queries, database.label_names))
+    labels = _Labels(database.need_labels(), renumbered(queries, database.label_names))
     measured = (*_linear(head, database, queries, labels, subject.cuts), *_near(database, queries, labels, subject, k))
     return PerQuery(subject, queries.ids, measured)
 
@@ -87,7 +87,7 @@ def _linear(
     how = [How("head", head.count if head else 0)] * len(cuts)
     served = np.array([head is not None and head.serves(dim) for dim in cuts.dims])
     if head is not None and served.any():
-        wanted = _renumbered(queries, head.classes or database.label_names)
+        wanted = renumbered(queries, head.classes or database.label_names)
         ranks[served] = head_ranks(head, queries.vectors, wanted, _some(cuts, served))
     if not served.all():
         probe = Probe.fit(database.vectors, labels.database)
@@ -101,7 +101,7 @@ def _some(cuts: Nesting, chosen: npt.NDArray[np.bool_]) -> Nesting:
     return Nesting(tuple(np.array(cuts.dims)[chosen].tolist()))
 
 
-def _renumbered(table: Embedded, names: tuple[str, ...]) -> Labels:
+def renumbered(table: Embedded, names: tuple[str, ...]) -> Labels:
     """The table's labels as places in `names`, −1 where it is not among them; as they are without names."""
     labels = table.need_labels()
     if not names or not table.label_names or table.label_names == names:

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mrl.evaluation.correlation import pearsons_r, resampled, spearmans_rho
-from mrl.evaluation.intervals import ends
 from mrl.evaluation.pairs import ScoredPairs, as_pairs
 from mrl.evaluation.rows import Row
 from mrl.evaluation.subject import Estimate, How, Subject
 from mrl.nesting import Metric, Nesting, metric
+from mrl.promise.bootstrap import ends
 from mrl.vectors import Embedded
 
 TILE = 1024  # pairs whose vectors are held in float64 at once

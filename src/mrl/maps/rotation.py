@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mrl.card import Card
-from mrl.disk import read_tensors, sealed_tensors, write
-from mrl.errors import CardError, InputError
+from mrl.disk import sealed_tensors
+from mrl.errors import InputError
+from mrl.maps.named import KIND, Floats, Named, check_name, read_form
+from mrl.maps.tiles import check_vectors, tile_rows, tiled
 
-KIND = "mrl-map"
 TILE = 256  # rows mapped at a time: each column of the matrix is read once a tile
 TOLERANCE = 1e-9  # largest |RᵀR − I| of what counts as orthogonal: far below float32, far above float64's rounding
 
@@ -25,7 +24,7 @@ Doubles = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Rotation:
+class Rotation(Named):
     """An orthogonal map y = x R. Two are equal when their fingerprints are.
 
     matrix: (width, width) float64, a new axis in each column, the most important first. name: how it was found, such
@@ -43,8 +42,7 @@ class Rotation:
     energy: Doubles | None = None
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z][a-z0-9-]*", self.name):
-            raise InputError(f"a map's name has small letters, digits and -, got {self.name!r}; call it pca, say")
+        check_name(self.name)
         object.__setattr__(self, "matrix", _frozen(self.matrix))
         _check_orthogonal(self.matrix)
         if self.energy is not None:
@@ -56,20 +54,14 @@ class Rotation:
     def width(self) -> int:
         return len(self.matrix)
 
+    @property
+    def out(self) -> int:
+        return len(self.matrix)
+
     @cached_property
     def fingerprint(self) -> str:
         """The first 12 hex digits of the SHA-256 of the matrix, as little-endian float64 row by row."""
         return hashlib.sha256(self.matrix.astype("<f8").tobytes()).hexdigest()[:12]
-
-    def __str__(self) -> str:
-        """The name that cards and plans use, such as `pca:ab12cd34ef56`."""
-        return f"{self.name}:{self.fingerprint}"
-
-    def __eq__(self, other: object) -> bool:
-        return self.fingerprint == other.fingerprint if isinstance(other, Rotation) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self.fingerprint)
 
     def inverse(self) -> Rotation:
         """The map that undoes this one."""
@@ -86,7 +78,7 @@ class Rotation:
         # reason: a row's sums do not depend on how many rows came with it.
         if vectors.ndim == 1:
             return _float32(self.apply64(vectors))
-        self._check_width(vectors)
+        check_vectors(vectors, self.width, self)
         rows = vectors.reshape(-1, self.width)
         mapped = np.empty(rows.shape, np.float32)
         tile = np.zeros((TILE, self.width))
@@ -96,12 +88,35 @@ class Rotation:
             mapped[start : start + count] = _float32(self._product(tile)[:count])
         return mapped.reshape(vectors.shape)
 
+    def apply32(self, vectors: Vectors) -> Floats:
+        """The mapped vectors computed in float32, (..., width) -> (..., width): for long streams, at twice the speed.
+
+        An image differs from that of `apply` by 1e-6 of the vector's length at most, and full-width dot products,
+        lengths and distances stay within 1e-5 of the lengths' product, the length, and their sum. Equal rows have equal
+        images. Rows that are not finite, and InputError, as in `apply`.
+        """
+        check_vectors(vectors, self.width, self)
+        if self.width == 1:
+            return self.apply(vectors)
+        return tiled(vectors, (self.width, self.width), self._tiles32, self._turn32)
+
+    @cached_property
+    def _tiles32(self) -> tuple[int, int]:
+        return tile_rows(self._matrix32)
+
+    def _turn32(self, rows: Floats, place: Floats) -> None:
+        np.matmul(rows, self._matrix32, out=place)
+
+    @cached_property
+    def _matrix32(self) -> Floats:
+        return self.matrix.astype(np.float32)
+
     def apply64(self, vectors: Vectors) -> Doubles:
         """The mapped vectors before they are rounded, (..., width) -> (..., width) float64: for queries, few at a time.
 
         InputError for another width.
         """
-        self._check_width(vectors)
+        check_vectors(vectors, self.width, self)
         return self._product(vectors.astype(np.float64, copy=False))
 
     def _product(self, vectors: Doubles) -> Doubles:
@@ -109,43 +124,19 @@ class Rotation:
             product: Doubles = vectors @ self.matrix
         return product
 
-    def _check_width(self, vectors: Vectors) -> None:
-        if vectors.ndim < 1 or vectors.shape[-1] != self.width or vectors.dtype.kind != "f":
-            raise InputError(
-                f"the map {self} takes floats of shape (..., {self.width}), got {vectors.dtype} of shape "
-                f"{vectors.shape}; give vectors of the model that it was fitted for"
-            )
-
     def sealed(self) -> bytes:
         """The bytes of the map's own file: sealed safetensors of kind `mrl-map`, version 1."""
         tensors = {"matrix": self.matrix} if self.energy is None else {"matrix": self.matrix, "energy": self.energy}
         return sealed_tensors(tensors, {"name": self.name}, KIND)
 
-    def save(self, path: str | Path) -> None:
-        """Write the map's file, atomically."""
-        write(Path(path), self.sealed())
-
     @classmethod
     def load(cls, path: str | Path) -> Rotation:
         """Read one back. DamagedError if a byte changed, InputError for what is no map or not orthogonal."""
-        tensors, about = read_tensors(Path(path), KIND)
+        tensors, about = read_form(path, "rotation")
         try:
             return cls(tensors["matrix"], about["name"], tensors.get("energy"))
         except KeyError as error:
             raise InputError(f"{path} holds no map: it has no {error}; fit the map again") from None
-
-
-def mapped_card(card: Card, rotation: Rotation) -> Card:
-    """The card of the vectors once mapped: the map's name and fingerprint come last in `maps`.
-
-    CardError for vectors of another width.
-    """
-    if card.width != rotation.width:
-        raise CardError(
-            f"the map {rotation} has width {rotation.width} and {card.model} has vectors of width {card.width}; "
-            "fit a map on vectors of the same model"
-        )
-    return replace(card, maps=(*card.maps, str(rotation)))
 
 
 def _frozen(values: npt.ArrayLike) -> Doubles:

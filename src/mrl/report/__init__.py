@@ -1,6 +1,19 @@
-"""Rows made visible: one self-contained HTML page with its figures, and a table for the terminal."""
+"""Rows made visible: one self-contained HTML page with its figures, and a table for the terminal.
 
+`write_inspection` is imported when it is asked for, as what it shows brings in more than rows do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mrl.lazy import lazily
 from mrl.report.terminal import table
 from mrl.report.writer import write_report
 
-__all__ = ["table", "write_report"]
+if TYPE_CHECKING:
+    from mrl.report.inspection_writer import write_inspection
+
+__all__ = ["table", "write_inspection", "write_report"]
+
+__getattr__ = lazily(__name__, {"write_inspection": "inspection_writer"})

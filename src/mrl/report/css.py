@@ -61,6 +61,8 @@ print-color-adjust:exact;-webkit-print-color-adjust:exact}
 .bar span{display:block;height:100%;border-radius:5px 0 0 5px;background:var(--series-0)}
 .tile p{margin:0}
 .tile .said{margin-top:.45rem;color:var(--faint);font-size:.88rem}
+.found{max-width:62em;margin:0;padding-left:1.2rem}
+.found li{margin:.35rem 0;overflow-wrap:anywhere}
 figure svg{display:block;width:100%;height:auto}
 figure svg text{font-family:ui-sans-serif,system-ui,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif!important}
 figcaption{margin-top:.6rem;color:var(--faint);font-size:.88rem;overflow-wrap:anywhere}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 NAME, TITLE = 28, 40  # longest run name and title in a figure, characters
-LABELS = 12  # most labels on the lower axis
+LABELS = 10  # most labels on the lower axis
 
 
 def figures(rows: Sequence[Row]) -> dict[Plot, Figure]:
@@ -32,12 +32,15 @@ def figures(rows: Sequence[Row]) -> dict[Plot, Figure]:
     return {plot: figure(rows, plot) for plot in plots(rows)}
 
 
-def figure(rows: Sequence[Row], plot: Plot) -> Figure:
-    """One measure of every series against the prefix's width or its bytes, on a log2 axis."""
+def figure(rows: Sequence[Row], plot: Plot, report: Sequence[Row] = ()) -> Figure:
+    """One measure of every series against the prefix's width or its bytes, on a log2 axis.
+
+    report: all rows of the report, whose series have the same colours in every figure; default `rows`.
+    """
     with style():
         from matplotlib.figure import Figure
 
-        names, shown = series(rows), curves(rows, plot.measure)
+        names, shown = series(report or rows), curves(rows, plot.measure)
         result = Figure()
         axes = result.add_subplot()
         for curve in reversed(shown):  # the first series ends up on top

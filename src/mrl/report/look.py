@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from mrl.errors import MissingError
-from mrl.report.series import FIXED, Curve
+from mrl.report.series import FIXED, Curve, encoded_of
 
 INK, FAINT, GRID, PAPER, BASELINE = "#1c2733", "#5b6673", "#e2e6ea", "#fffffe", "#3a4149"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito's, without yellow
-DASHES: tuple[Any, ...] = ("-", "-.", (0, (6, 1, 1, 1, 1, 1)))  # each for six series, which take the same colours again
+DASHES: tuple[Any, ...] = ("-", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 1.2)))  # for series that share a colour
 PROBE = (0, (2.2, 1.6))
 RING: dict[str, Any] = {
     "marker": "o",
@@ -71,13 +71,17 @@ def style() -> AbstractContextManager[Any]:
 
 
 def colour(names: Sequence[str], name: str) -> str:
-    """The colour of one of a report's series: the palette in order, near black for the fixed-feature baseline."""
-    return BASELINE if name == FIXED else COLOURS[_place(names, name) % len(COLOURS)]
+    """The colour of one of a report's series: the palette in order, near black for the fixed-feature baseline.
+
+    Encodings of one series, such as `PCA, int8` of `PCA`, share its colour and differ in their lines.
+    """
+    return BASELINE if name == FIXED else COLOURS[_place(names, name)[0] % len(COLOURS)]
 
 
 def look(names: Sequence[str], curve: Curve) -> dict[str, Any]:
     """Colour, line, marker and its size of a curve among a report's series, as matplotlib's keywords."""
-    turn = 0 if curve.series == FIXED else _place(names, curve.series) // len(COLOURS)
+    place, line = (0, 0) if curve.series == FIXED else _place(names, curve.series)
+    turn = place // len(COLOURS) + line
     probe = curve.method == "probe"
     return {
         "color": colour(names, curve.series),
@@ -87,5 +91,8 @@ def look(names: Sequence[str], curve: Curve) -> dict[str, Any]:
     }
 
 
-def _place(names: Sequence[str], name: str) -> int:
-    return [other for other in names if other != FIXED].index(name)
+def _place(names: Sequence[str], name: str) -> tuple[int, int]:
+    """(colour, line) of a series: its number among those that are no encoding of another, and its own among those."""
+    base = encoded_of(names, name)
+    first = [other for other in names if other != FIXED and encoded_of(names, other) == other]
+    return first.index(base), [other for other in names if encoded_of(names, other) == base].index(name)

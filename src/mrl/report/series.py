@@ -113,6 +113,14 @@ def series(rows: Iterable[Row]) -> list[str]:
     return sorted(names, key=lambda name: name == FIXED)
 
 
+def encoded_of(names: Sequence[str], name: str) -> str:
+    """The series that `name` is an encoding of, as `PCA, int8` is of `PCA` where that is there too; else itself."""
+    from mrl.retrieval.encodings import ENCODINGS  # here, as it brings in Numba
+
+    base, _, encoding = name.rpartition(", ")
+    return base if encoding in ENCODINGS and base in names else name
+
+
 def measures(rows: Iterable[Row]) -> list[str]:
     """Names of the measures: known families in their order, by k, then the others in order of appearance."""
     return sorted(dict.fromkeys(row.measure for row in rows), key=_rank)

@@ -2,7 +2,7 @@
 
 INDEX/manifest.json              sealed: card, layout, blocks, map, graphs, and every file's size and checksum
 INDEX/000000.0-32.float32.npy    coordinates 0 … 31 of the rows of block 0 (see `blocks` for its other files)
-INDEX/map-000000.safetensors     the orthogonal map that the rows went through, if any
+INDEX/map-000000.safetensors     the orthogonal map that the rows went through, if any, or what a cut left of it
 INDEX/000007.graph               an HNSW graph over a prefix
 """
 

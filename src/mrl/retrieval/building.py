@@ -19,6 +19,7 @@ from mrl.maps import Rotation, fit_pca, mapped_card
 from mrl.nesting import Nesting, unit_prefix
 from mrl.retrieval.blocks import OWNED
 from mrl.retrieval.layout import Layout
+from mrl.retrieval.leading import Leading
 from mrl.retrieval.rows import Batch, Rows, checked
 from mrl.retrieval.snapshot import KIND
 from mrl.retrieval.state import Contents, Growing, publish
@@ -39,6 +40,14 @@ class BuildSpec:
     map: Rotation | str | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Turned:
+    """The map that rows went through already, so that their card names it. raw: as in `Contents`."""
+
+    map: Rotation | Leading
+    raw: Card | None
+
+
 def default_layout(card: Card) -> Layout:
     """Cuts at the trained dims from 32 on and at the width; for vectors not trained to nest, at its halves.
 
@@ -51,8 +60,8 @@ def default_layout(card: Card) -> Layout:
     return Layout.of(Nesting(tuple(sorted(dims))))
 
 
-def build(path: Path, rows: Rows, spec: BuildSpec, progress: Progress, turned: Rotation | None = None) -> None:
-    """Write and commit an index of all rows; see `Index.build`. turned: the map that they went through already."""
+def build(path: Path, rows: Rows, spec: BuildSpec, progress: Progress, turned: Turned | None = None) -> None:
+    """Write and commit an index of all rows; see `Index.build`. turned: by what, if they are stored as they come."""
     layout = spec.layout or default_layout(rows.card)
     if layout.cuts.width != rows.card.width:
         raise InputError(
@@ -141,12 +150,14 @@ def _fill(
     return strings, None if schema is None else tuple(schema.names)
 
 
-def _publish(folder: Folder, card: Card, layout: Layout, turn: Rotation | None, grown: Any) -> None:
+def _publish(folder: Folder, card: Card, layout: Layout, turn: Turned | Rotation | None, grown: Any) -> None:
     blocks, new, strings, columns, number = grown
+    if isinstance(turn, Rotation):
+        card, turn = mapped_card(card, turn), Turned(turn, None)
     name = "" if turn is None else "map-000000.safetensors"
-    files: dict[str, Content] = {**new, **({} if turn is None else {name: turn.sealed()})}
-    card = card if turn is None else mapped_card(card, turn)
-    publish(folder, Contents(card, layout, tuple(blocks), columns, strings, name, (), number), files)
+    files: dict[str, Content] = {**new, **({} if turn is None else {name: turn.map.sealed()})}
+    raw = None if turn is None else turn.raw
+    publish(folder, Contents(card, layout, tuple(blocks), columns, strings, name, (), number, raw), files)
 
 
 def silent(what: str, done: int, of: int | None) -> None:

@@ -14,7 +14,7 @@ from mrl.disk.names import kept_manifests
 from mrl.disk.state import State
 from mrl.errors import DamagedError, InputError, MrlError, StorageError
 from mrl.retrieval.blocks import OWNED
-from mrl.retrieval.building import BuildSpec, Progress, build
+from mrl.retrieval.building import BuildSpec, Progress, Turned, build
 from mrl.retrieval.layout import Layout
 from mrl.retrieval.rows import BATCH, Batch, Rows
 from mrl.retrieval.snapshot import KIND, Snapshot
@@ -63,6 +63,7 @@ def relayout(snapshot: Snapshot, out: Path, spec: BuildSpec, progress: Progress)
     def batches() -> Iterator[Batch]:
         return (Batch(*batch) for batch in living(snapshot, numbers, BATCH))
 
-    rows = Rows(snapshot.raw_card(), batches, snapshot.rows)
+    rows = Rows(snapshot.card, batches, snapshot.rows)
     layout: Layout = spec.layout or snapshot.layout
-    build(out, rows, replace(spec, layout=layout), progress, turned=snapshot.map)
+    turned = None if snapshot.map is None else Turned(snapshot.map, snapshot.contents.raw)
+    build(out, rows, replace(spec, layout=layout), progress, turned)

@@ -14,11 +14,13 @@ import numpy.typing as npt
 from mrl.card import Card
 from mrl.disk import Folder
 from mrl.errors import InputError, StorageError
-from mrl.retrieval import changes, copying, searching
+from mrl.maps import Rotation
+from mrl.retrieval import changes, copying, migrating, searching
 from mrl.retrieval.blocks import OWNED
 from mrl.retrieval.building import BuildSpec, Progress, build, silent
 from mrl.retrieval.encodings import Floats
 from mrl.retrieval.graph_building import add_graph, unfinished
+from mrl.retrieval.layout import Layout
 from mrl.retrieval.plan import HNSW, Plan
 from mrl.retrieval.queries import Queries
 from mrl.retrieval.results import Results
@@ -35,7 +37,8 @@ AS_IT_COMES, GRAPH = BuildSpec(), HNSW()
 @dataclass(frozen=True, eq=False)
 class Records:
     """Rows by id. ids: (n,). vectors: (n, width) float32, as they were given but for the rounding of float32 (float16
-    where that is the encoding of record). payload: their columns, or None."""
+    where that is the encoding of record); where the index was cut after its map, that cannot be undone, and they are as
+    they are stored. payload: their columns, or None."""
 
     ids: npt.NDArray[Any]
     vectors: Floats
@@ -148,7 +151,7 @@ class Index:
         if (positions < 0).any():
             raise InputError(f"id {names[np.argmax(positions < 0)].item()!r} is not in {self.path}; check the id")
         vectors = snapshot.vectors_at(positions)
-        if snapshot.map is not None:
+        if isinstance(snapshot.map, Rotation):
             vectors = snapshot.map.inverse().apply(vectors)
         return Records(names, vectors, snapshot.payload_at(positions))
 
@@ -188,7 +191,7 @@ class Index:
         if ids is not None or payload is not None:
             raise InputError("ids and payload are given with an array; a table or Rows have their own")
         source = Rows.table(rows) if isinstance(rows, Table) else rows
-        return source, searching.check_card(self._snapshot, source.card, "what is added")
+        return source, searching.check_card(self._snapshot, source.card, searching.ADDED)
 
     def delete(self, ids: npt.ArrayLike) -> int:
         """Delete rows by id; how many of them were there. Their bytes leave the disk at `compact`."""
@@ -225,6 +228,26 @@ class Index:
     def relayout(self, out: str | Path, spec: BuildSpec, progress: Progress = silent) -> Index:
         """A copy with other cuts or encodings, made from the stored vectors."""
         copying.relayout(self._snapshot, Path(out), spec, progress)
+        return Index.open(out)
+
+    def migrate(
+        self,
+        out: str | Path,
+        dim: int,
+        layout: Layout | None = None,
+        *,
+        untrained: bool = False,
+        progress: Progress = silent,
+    ) -> Index:
+        """A copy with the first `dim` dims alone, made from the stored vectors; deleted rows and graphs stay behind.
+
+        It takes queries of `dim` dims (`mrl.vectors.migrating.narrowed` cuts them). An index with a map keeps of it
+        what gives these dims, and takes vectors as before. layout: by default the cuts up to `dim`, encoded as before.
+
+        NestingError unless dim < width, and for a dim that was not trained unless `untrained` allows that. ExistsError
+        if `out` is there.
+        """
+        migrating.migrate(self._snapshot, Path(out), dim, layout, progress, untrained=untrained)
         return Index.open(out)
 
     @contextmanager

@@ -34,6 +34,8 @@ class Queries:
     def of(cls, vectors: npt.NDArray[Any], snapshot: Snapshot, *, mapped: bool = False) -> Queries:
         """Queries (q, width) of any float type. mapped: whether they went through the index's map already.
 
+        An index that was cut after its map takes raw queries at the map's width; those that come mapped, at its own.
+
         InputError for another shape, a NaN or an Inf; CardError for another width.
         """
         if vectors.ndim != 2 or vectors.dtype.kind != "f":
@@ -41,10 +43,12 @@ class Queries:
                 f"queries must be a float matrix (q, width) or one vector (width,), got {vectors.dtype} of shape "
                 f"{vectors.shape}"
             )
-        snapshot.card.check_vectors(vectors)
+        (snapshot.card if mapped else snapshot.raw_card()).check_vectors(vectors)
         check_lengths(vectors, cosine=snapshot.card.metric == "cosine", what="query")
         turn = snapshot.map
-        if turn is None or mapped or not len(vectors):
+        if not len(vectors):
+            wide = np.empty((0, snapshot.card.width))
+        elif turn is None or mapped:
             wide = vectors.astype(np.float64, order="C")  # compiled loops are compiled for one order
         elif len(vectors) <= FEW:  # each by itself: a batch is padded to a tile
             wide = np.stack([turn.apply64(vector) for vector in vectors])

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mrl.card import Card
-from mrl.errors import InputError
+from mrl.errors import CardError, InputError
 from mrl.retrieval import dense, exact, filters, funnel, threads
 from mrl.retrieval.best import ALL
 from mrl.retrieval.encodings import bytes_per_row
@@ -20,6 +20,9 @@ from mrl.retrieval.results import Results, Work
 from mrl.retrieval.scan import Mask
 from mrl.retrieval.snapshot import Snapshot
 from mrl.vectors import Table
+from mrl.vectors.migrating import cut_of
+
+ADDED = "what is added"  # to an index, where it has no path
 
 MANY, TRIED = 16, 4  # of at least so many queries the first few show how much the bound leaves to read
 PRUNED = 0.1  # share of the coordinates; a processor multiplies whole tiles about ten times as fast as rows it picks
@@ -58,11 +61,26 @@ def asking(snapshot: Snapshot, asked: Any) -> Queries:
 
 def check_card(snapshot: Snapshot, card: Card, whose: str) -> bool:
     """Whether vectors of this card went through the index's map already. CardError if they are not its vectors."""
-    if snapshot.contents.map and card.maps == snapshot.card.maps:
-        snapshot.card.check_fits(card, (str(snapshot.folder.path), whose))
-        return True
-    snapshot.raw_card().check_fits(card, (str(snapshot.folder.path), whose))
-    return False
+    mapped = bool(snapshot.contents.map) and card.maps == snapshot.card.maps
+    mine, path = snapshot.card if mapped else snapshot.raw_card(), str(snapshot.folder.path)
+    if cut_of(card, mine):
+        raise CardError(
+            f"{whose} and {path} do not belong together yet: {card.width} dims in one, the first {mine.width} of them "
+            f"in the other; cut the wider ones: {_cutting(whose, card, mine.width)}"
+        )
+    if (mapped or not snapshot.contents.map) and cut_of(mine, card):
+        raise CardError(
+            f"{whose} and {path} do not belong together yet: the first {card.width} dims in one, all {mine.width} in "
+            f"the other; cut the wider ones: {_cutting(path, mine, card.width)}"
+        )
+    mine.check_fits(card, (path, whose))
+    return mapped
+
+
+def _cutting(path: str, card: Card, dim: int) -> str:
+    """The command that does it."""
+    untrained = "" if card.nesting.trained(dim) else " --untrained"
+    return f"mrl migrate {'VECTORS' if path == ADDED else path} --dim {dim}{untrained} --out NEW"
 
 
 def allowed(snapshot: Snapshot, where: Any) -> list[Mask]:

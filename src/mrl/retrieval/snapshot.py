@@ -16,6 +16,7 @@ from mrl.maps import Rotation
 from mrl.retrieval.blocks import Block, Positions
 from mrl.retrieval.encodings import Floats
 from mrl.retrieval.graphs import Graph
+from mrl.retrieval.leading import Leading
 from mrl.retrieval.plan import HNSW
 from mrl.retrieval.state import Contents
 from mrl.vectors.keys import digests
@@ -46,10 +47,12 @@ class Snapshot:
         self._firsts = np.array(firsts[:-1], np.int64)
 
     @cached_property
-    def map(self) -> Rotation | None:
+    def map(self) -> Rotation | Leading | None:
         """What raw vectors go through before they are stored or searched with."""
-        name = self.contents.map
-        return Rotation.load(self.folder.verified(name)) if name else None
+        if not self.contents.map:
+            return None
+        file = self.folder.verified(self.contents.map)
+        return Rotation.load(file) if self.contents.raw is None else Leading.load(file)
 
     @cached_property
     def graphs(self) -> tuple[Graph, ...]:
@@ -74,7 +77,9 @@ class Snapshot:
         return found
 
     def raw_card(self) -> Card:
-        """The card of vectors that have not been through the index's own map."""
+        """The card of vectors that have not been through the index's own map, which may be wider than what it gives."""
+        if self.contents.raw is not None:
+            return self.contents.raw
         if self.contents.map:
             return replace(self.card, maps=self.card.maps[:-1])
         return self.card

@@ -30,7 +30,8 @@ MOST = 2**32 - 1  # rows, deleted ones that are still there included: a position
 @dataclass(frozen=True)
 class Contents:
     """What the manifest of an index says. columns: names of the payload's, None without payload. strings: whether ids
-    are strings, None before the first row. map: the map's file, "" for none. next: the number of the next block."""
+    are strings, None before the first row. map: the map's file, "" for none. next: the number of the next block. raw:
+    the card of what goes into a map that gives fewer dims than it takes, else None."""
 
     card: Card
     layout: Layout
@@ -40,6 +41,7 @@ class Contents:
     map: str = ""
     graphs: tuple[GraphAbout, ...] = ()
     next: int = 0
+    raw: Card | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -51,6 +53,7 @@ class Contents:
             "map": self.map,
             "graphs": [graph.to_json() for graph in self.graphs],
             "next": self.next,
+            **({} if self.raw is None else {"raw": self.raw.to_json()}),
         }
 
     @classmethod
@@ -65,6 +68,7 @@ class Contents:
             document["map"],
             tuple(GraphAbout.from_json(each) for each in document["graphs"]),
             document["next"],
+            Card.from_json(document["raw"]) if "raw" in document else None,
         )
 
     def names(self, name: str) -> bool:
@@ -205,9 +209,12 @@ def publish(folder: Folder, contents: Contents, new: Mapping[str, Content]) -> N
 
 
 def living(
-    snapshot: Snapshot, numbers: Sequence[int], batch: int
+    snapshot: Snapshot, numbers: Sequence[int], batch: int, stop: int | None = None
 ) -> Iterator[tuple[Floats, npt.NDArray[Any], pyarrow.Table | None]]:
-    """The rows of some blocks that are not deleted, as the encodings of record hold them, batch by batch."""
+    """The rows of some blocks that are not deleted, as the encodings of record hold them, batch by batch.
+
+    stop: the last level that is read, if not all are.
+    """
     import pyarrow
 
     for block in snapshot.blocks:
@@ -218,7 +225,7 @@ def living(
             if block.about.dead:
                 rows = rows[block.alive[rows]]
             payload = None if block.payload is None else _own(block.payload.take(pyarrow.array(rows)))
-            yield block.decoded(rows), block.ids[rows], payload
+            yield block.decoded(rows, stop), block.ids[rows], payload
 
 
 def _own(taken: pyarrow.Table) -> pyarrow.Table:

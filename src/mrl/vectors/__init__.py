@@ -6,11 +6,31 @@ TABLE/000000.ids.npy         int64 or strings
 TABLE/000000.labels.npy      int64, where the rows have labels
 
 Blocks are only ever added: a committed one is never written again, so a reader keeps what it opened.
+
+Vectors of other formats are opened by `open_vectors`, which makes of each a `Source`.
 """
 
+from mrl.vectors.beside import read_ids, read_labels
+from mrl.vectors.described import Described
 from mrl.vectors.files import Block
+from mrl.vectors.formats import FORMATS, Drop, is_table, open_vectors
 from mrl.vectors.held import Embedded, Held
+from mrl.vectors.source import Source
 from mrl.vectors.table import Table
 from mrl.vectors.writer import TableWriter
 
-__all__ = ["Block", "Embedded", "Held", "Table", "TableWriter"]
+__all__ = [
+    "FORMATS",
+    "Block",
+    "Described",
+    "Drop",
+    "Embedded",
+    "Held",
+    "Source",
+    "Table",
+    "TableWriter",
+    "is_table",
+    "open_vectors",
+    "read_ids",
+    "read_labels",
+]

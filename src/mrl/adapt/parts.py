@@ -17,7 +17,7 @@ from mrl.adapt.spec import AdaptSpec
 from mrl.errors import InputError
 from mrl.evaluation import Judgements
 from mrl.evaluation.matching import Matched, matched, places
-from mrl.evaluation.prefixes import renumbered
+from mrl.evaluation.numbering import numbered_alike
 from mrl.evaluation.yardstick import Judged, KeptNeighbours, NearestLabel, Yardstick
 from mrl.vectors import Embedded, Held
 
@@ -81,7 +81,7 @@ def _by_labels(spec: AdaptSpec, documents: Embedded, queries: Embedded | None, d
     if queries is None:
         asked, own = documents.vectors[gate], labels[gate]
     else:
-        asked, own = queries.vectors, renumbered(queries, documents.label_names)
+        asked, own = queries.vectors, numbered_alike(queries, documents)
         _check_enough(len(asked), FEWEST)
     names = documents.label_names
     return Parts(

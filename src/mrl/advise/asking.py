@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 import numpy as np
-import numpy.typing as npt
 
 from mrl.errors import InputError
 from mrl.evaluation.judgements import Judgements
 from mrl.evaluation.matching import matched
+from mrl.evaluation.numbering import numbered_alike
 from mrl.evaluation.yardstick import Judged, KeptNeighbours, NearestLabel, Yardstick
 from mrl.vectors import Embedded, Held
 
@@ -62,24 +62,10 @@ def _at_most(k: int, rows: int) -> int:
 
 
 def _by_labels(database: Embedded, queries: Embedded) -> NearestLabel:
-    rows, wanted = database.need_labels(), _renumbered(queries, database)
+    rows, wanted = database.need_labels(), numbered_alike(queries, database)
     if len(np.unique(rows)) < 2:
         raise InputError(
             f"all rows of {database.path} have one label, so every neighbour has the right one; give labels that "
             "differ, or measure recall@10"
         )
     return NearestLabel.of(rows, wanted)
-
-
-def _renumbered(queries: Embedded, rows: Embedded) -> npt.NDArray[np.int64]:
-    """The queries' labels in the rows' numbering, −1 for a class that these do not name."""
-    labels, names = queries.need_labels(), rows.label_names
-    if bool(names) != bool(queries.label_names):
-        named, bare = (rows, queries) if names else (queries, rows)
-        raise InputError(
-            f"{named.path} names its labels and {bare.path} does not, so they cannot be compared; name both or none"
-        )
-    if queries.label_names == names:
-        return labels
-    place = {name: number for number, name in enumerate(names)}
-    return np.array([place.get(name, -1) for name in queries.label_names], np.int64)[labels]

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mrl.advise.look import Look
-from mrl.errors import InputError
 from mrl.evaluation import Judgements
 from mrl.evaluation.matching import Matched, matched
 from mrl.evaluation.measures import one_nn
+from mrl.evaluation.numbering import numbered_alike
 from mrl.evaluation.ranked import ndcg
 from mrl.nesting import Metric, Nesting
 from mrl.segments import neighbours
@@ -102,13 +102,4 @@ def _labels(rows: Held, queries: Held) -> tuple[Numbers, Numbers] | None:
     """Of all rows and all queries, in one numbering; None unless both have some."""
     if rows.labels is None or queries.labels is None:
         return None
-    if bool(rows.label_names) != bool(queries.label_names):
-        named, bare = sorted((rows, queries), key=lambda held: not held.label_names)
-        raise InputError(
-            f"{named.path} names its labels and {bare.path} does not, so they cannot be compared; name both or none"
-        )
-    place = {name: number for number, name in enumerate(rows.label_names)}
-    own = queries.labels
-    if place and queries.label_names != rows.label_names:
-        own = np.array([place.get(name, -1) for name in queries.label_names], np.int64)[own]
-    return rows.labels, own
+    return rows.labels, numbered_alike(queries, rows)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from mrl.errors import CardError, InputError
 from mrl.evaluation.linear import Probe, head_ranks
 from mrl.evaluation.measures import average_precision, k_nn, one_nn, precision
+from mrl.evaluation.numbering import check_alike, renumbered
 from mrl.evaluation.per_query import Measured, PerQuery
 from mrl.evaluation.rows import Row
 from mrl.evaluation.subject import How, Subject
@@ -101,15 +102,6 @@ def _some(cuts: Nesting, chosen: npt.NDArray[np.bool_]) -> Nesting:
     return Nesting(tuple(np.array(cuts.dims)[chosen].tolist()))
 
 
-def renumbered(table: Embedded, names: tuple[str, ...]) -> Labels:
-    """The table's labels as places in `names`, −1 where it is not among them; as they are without names."""
-    labels = table.need_labels()
-    if not names or not table.label_names or table.label_names == names:
-        return labels
-    place = {name: i for i, name in enumerate(names)}
-    return np.array([place.get(name, -1) for name in table.label_names], np.int64)[labels]
-
-
 def _check(database: Embedded, queries: Embedded, head: HeadWeights | None, k: int) -> None:
     for table in (database, queries):
         if table.need_labels().min() < 0:
@@ -118,12 +110,7 @@ def _check(database: Embedded, queries: Embedded, head: HeadWeights | None, k: i
         raise InputError(f"queries and database are the same table, {queries.path}: every query would find itself")
     if not 1 <= k <= len(database):
         raise InputError(f"k must lie between 1 and the {len(database)} rows of {database.path}, got {k}")
-    if bool(database.label_names) != bool(queries.label_names):
-        named, bare = sorted((database, queries), key=lambda table: not table.label_names)
-        raise InputError(
-            f"{named.path} names its labels and {bare.path} does not, so they cannot be compared; "
-            "write both with label_names, or both without"
-        )
+    check_alike(queries, database)
     fingerprint = database.card.fingerprint
     if head is not None and head.fingerprint and fingerprint and head.fingerprint != fingerprint:
         raise CardError(

@@ -100,7 +100,7 @@ def apply_stream(
         if (out / MANIFEST).exists():
             _check_same(source, image, Table.open(out, unfinished=True), stored)
         told("rows", writer.rows, len(source))
-        with Behind() as behind, _workers() as pool:
+        with _workers() as pool, Behind() as behind:  # what is begun last ends first: blocks, then the threads of parts
             for block in _blocks(source, writer.rows, stored, partial(_submitted, pool, image), card.width):
                 behind.do(partial(_commit, block, writer, told, len(source)))
     return Table.open(out)

@@ -30,7 +30,7 @@ Named = Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Ids; a
 
 
 @index.command("build")
-@settings(("Layout", Shape, {}), ("Graph", Links, {}), ("Beside the vectors", Beside, {}), ("An .npy", Described, {}))
+@settings(("Layout", Shape, {}), ("Graph", Links, {}), ("Beside the vectors", Beside, {}), ("A file", Described, {}))
 def build(
     vectors: Annotated[Path, typer.Argument(help=f"{VECTORS}.")],
     out: New,

@@ -21,7 +21,7 @@ from mrl.segments import neighbours
 
 SHARPNESS = 40.0  # scale of cosines in the softmax over neighbours
 TEMPERATURE = 20.0  # the same in that over documents
-ANCHORS = 20_000  # rows whose neighbours are looked up, at most
+ANCHORS = 10_000  # rows whose neighbours are looked up, at most
 SEARCHED = 50_000  # rows among which they are, at most
 STRANGERS = 512  # documents of nobody's that every query of a step is compared with
 

@@ -92,15 +92,15 @@ def _of_model(source: Source, index: Index) -> Source:
 def of_source(source: Source) -> Rows:
     """The rows of a source. Its labels become the payload column `label`, by name where they have names."""
     from mrl.retrieval import Batch, Rows
-    from mrl.retrieval.rows import BATCH, _labels, _spread
+    from mrl.retrieval.rows import BATCH, label_column, spread
 
     def batches() -> Iterator[Batch]:
         for vectors, ids, labels in source.batches(BATCH):
-            payload = None if labels is None else _labels(labels, source.label_names)
+            payload = None if labels is None else label_column(labels, source.label_names)
             yield Batch(vectors, ids if source.named else None, payload)
 
     def sample(n: int) -> npt.NDArray[Any]:
-        return source.picked(_spread(len(source), n)).vectors
+        return source.picked(spread(len(source), n)).vectors
 
     return Rows(source.card, batches, len(source), sample)
 

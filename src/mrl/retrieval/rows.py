@@ -61,7 +61,7 @@ class Rows:
                 some = None if names is None else names[start:stop]
                 yield Batch(vectors[start:stop], some, None if payload is None else payload.slice(start, BATCH))
 
-        return cls(card, batches, len(vectors), lambda n: vectors[_spread(len(vectors), n)])
+        return cls(card, batches, len(vectors), lambda n: vectors[spread(len(vectors), n)])
 
     @classmethod
     def table(cls, table: Table) -> Rows:
@@ -71,11 +71,11 @@ class Rows:
             for vectors, ids, labels in table.blocks():
                 for start in range(0, len(vectors), BATCH):
                     part = slice(start, start + BATCH)
-                    payload = None if labels is None else _labels(labels[part], table.label_names)
+                    payload = None if labels is None else label_column(labels[part], table.label_names)
                     yield Batch(vectors[part], ids[part], payload)
 
         def sample(n: int) -> npt.NDArray[Any]:
-            wanted, first, parts = _spread(table.rows, n), 0, []
+            wanted, first, parts = spread(table.rows, n), 0, []
             for block in table.blocks():
                 here = wanted[(wanted >= first) & (wanted < first + len(block.vectors))] - first
                 parts.append(block.vectors[here])
@@ -97,12 +97,12 @@ class Rows:
         return cls(card, once, count)
 
 
-def _spread(rows: int, n: int) -> npt.NDArray[np.int64]:
+def spread(rows: int, n: int) -> npt.NDArray[np.int64]:
     """At most n positions, evenly over all rows."""
     return np.unique(np.linspace(0, rows - 1, min(rows, n)).astype(np.int64)) if rows else np.empty(0, np.int64)
 
 
-def _labels(labels: npt.NDArray[np.int64], names: tuple[str, ...]) -> pyarrow.Table:
+def label_column(labels: npt.NDArray[np.int64], names: tuple[str, ...]) -> pyarrow.Table:
     import pyarrow
 
     if not names:

@@ -43,7 +43,8 @@ class Part:
     """A set and what its prefixes are to keep.
 
     rows: fitted on, and searched. asked: what asks in the end; no fit and no gate has seen it. stick: measures that.
-    learnt: queries of the fit and their judgements, where there are such. methods: the maps that are fitted.
+    learnt: queries of the fit and their judgements, where there are such. strange: which of those that `stick` measures
+    have no answer among the documents that were learned from. methods: the maps that are fitted.
     """
 
     objective: str
@@ -51,6 +52,7 @@ class Part:
     asked: Held
     stick: Yardstick
     learnt: tuple[Held, Judgements] | None = None
+    strange: np.ndarray | None = None
     methods: tuple[str, ...] = METHODS
 
 
@@ -92,7 +94,10 @@ def scifact(args: argparse.Namespace) -> Part:
     queries = texts(args, "scifact-queries", claims)
     learnt, asked = (Judgements.read(source / f"qrels_{part}.tsv") for part in ("train", "test"))
     some = [queries.only(np.flatnonzero(np.isin(queries.ids, list(each.grades)))) for each in (learnt, asked)]
-    return Part("pairs", documents, some[1], Judged.of(matched(asked, documents, some[1]), k=K), (some[0], learnt))
+    stick = Judged.of(matched(asked, documents, some[1]), k=K)
+    seen = {document for query in learnt.grades for document in learnt.relevant(query)}
+    strange = [seen.isdisjoint(asked.relevant(query)) for query in some[1].ids[stick.asked]]
+    return Part("pairs", documents, some[1], stick, (some[0], learnt), np.array(strange))
 
 
 def banking77(args: argparse.Namespace) -> Part:
@@ -145,15 +150,24 @@ def measure(part: Part, spec: AdaptSpec) -> dict[str, object]:
         fits[method] = about | (exactness(made, part) if method == "rotation" else {})
         sides = made.apply(part.asked.vectors, side="queries"), made.apply(part.rows.vectors)
         values[method] = valued(part, sides, nesting)
+    about = {"measure": part.stick.name, "rows": len(part.rows), "dims": list(nesting.dims)}
+    return about | summary(values) | apart(values, part.strange) | {"fits": fits}
+
+
+def summary(values: Values) -> dict[str, object]:
     return {
-        "measure": part.stick.name,
-        "rows": len(part.rows),
-        "queries": len(part.stick),
-        "dims": list(nesting.dims),
+        "queries": values[PCA].shape[1],
         "values": {name: with_interval(each) for name, each in values.items()},
-        "leads": {method: leads(values, method) for method in part.methods},
-        "fits": fits,
+        "leads": {method: leads(values, method) for method in values if method not in (TRUNCATION, PCA)},
     }
+
+
+def apart(values: Values, strange: np.ndarray | None) -> dict[str, object]:
+    """The same of the queries that have an answer which was learned from, and of the others."""
+    if strange is None:
+        return {}
+    groups = {"answers that were learned from": ~strange, "other answers": strange}
+    return {"apart": {name: summary({s: v[:, who] for s, v in values.items()}) for name, who in groups.items()}}
 
 
 def valued(part: Part, sides: Sides, nesting: Nesting) -> np.ndarray:
@@ -228,18 +242,22 @@ def orthogonal(made: Map) -> float:
 
 
 def told(name: str, found: dict) -> str:
-    """Values in points, dims across and systems down; then every map's lead over the better baseline at that dim."""
-    out = [f"\n{name}: {found['measure']} of {found['queries']:,} queries among {found['rows']:,} rows"]
-    out.append(f"{'':>24}" + "".join(f"{dim:>22}" for dim in found["dims"]))
-    for system, values in found["values"].items():
-        out.append(f"{system:>24}" + "".join(shown(each) for each in values))
-    for method, over in found["leads"].items():
-        for baseline, values in over.items():
-            out.append(f"{f'{method} − {baseline}':>24}" + "".join(shown(each) for each in values))
+    """Values in points, dims across and systems down, with every map's lead; then how each fit went."""
+    out = [f"\n{name}: {found['measure']} among {found['rows']:,} rows"]
+    for group, each in {"all": found, **found.get("apart", {})}.items():
+        out += table(f"{group}, {each['queries']:,} queries", found["dims"], each)
     for method, fit in found["fits"].items():
         out.append(f"{method}: {fit['seconds']} s ({fit['CPU seconds']} of a core). {fit['gate']}")
         out += [f"  {what}: {fit[what]}" for what in fit if what.startswith("largest")]
     return "\n".join(out)
+
+
+def table(title: str, dims: list[int], found: dict) -> list[str]:
+    out = [title, f"{'':>24}" + "".join(f"{dim:>22}" for dim in dims)]
+    lines_of = dict(found["values"])
+    for method, over in found["leads"].items():
+        lines_of |= {f"{method} − {baseline}": values for baseline, values in over.items()}
+    return out + [f"{name:>24}" + "".join(map(shown, values)) for name, values in lines_of.items()]
 
 
 def shown(three: list[float]) -> str:

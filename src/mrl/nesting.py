@@ -57,6 +57,22 @@ class Nesting:
         return cls(tuple(reversed(dims)))
 
     @classmethod
+    def doubling(cls, width: int, smallest: int) -> Nesting:
+        """`smallest`, its double, and so on below the width, and the width.
+
+        Raises NestingError unless 1 ≤ smallest ≤ width.
+
+        >>> Nesting.doubling(100, 16)
+        Nesting(dims=(16, 32, 64, 100))
+        """
+        if not 1 <= smallest <= width:
+            raise NestingError(f"a doubling ladder needs 1 ≤ smallest ≤ width, got smallest={smallest}, width={width}")
+        dims = [smallest]
+        while 2 * dims[-1] < width:
+            dims.append(2 * dims[-1])
+        return cls(tuple(sorted({*dims, width})))
+
+    @classmethod
     def parse(cls, text: str) -> Nesting:
         """Read `8,16,32`, or `8..2048` for the halving ladder. `Nesting.parse(str(n)) == n`."""
         if ladder := re.fullmatch(r"\s*([0-9]{1,18})\s*\.\.\s*([0-9]{1,18})\s*", text):

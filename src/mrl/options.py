@@ -34,6 +34,12 @@ def check_number(name: str, value: float, low: float, high: float, *, above: boo
         raise InputError(f"{name} must be {rule}{' and finite' if high == math.inf else ''}, got {value}")
 
 
+def check_count(name: str, value: object, low: int = 0) -> None:
+    """Raise InputError unless value is an integer ≥ low."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise InputError(f"{name} must be an integer ≥ {low}, got {value!r}")
+
+
 def from_document(kind: type[Settings], document: Mapping[str, Any], what: str) -> Settings:
     """Settings as they were written; InputError names those that this version does not know."""
     if unknown := set(document) - {each.name for each in fields(kind)}:

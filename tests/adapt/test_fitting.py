@@ -49,6 +49,23 @@ def test_the_head_classifies_what_was_mapped(labelled):
     assert min(row.value for row in rows if row.measure == "top-1") > 0.7
 
 
+@pytest.mark.parametrize("method", ["rotation", "linear"])
+def test_a_head_serves_rows_of_their_own_lengths(method):
+    made = classes.buried(1500)
+    long = made.turned(20 * made.vectors, made.card)
+    fitted = fit(long, replace(QUICK, method=method))
+    fresh = classes.buried(300, seed=8)
+    logits = fitted.map.head.logits(fitted.map.apply(20 * fresh.vectors), 16)
+    assert (logits.argmax(1) == fresh.labels).mean() > 0.7
+    share = np.exp(logits - logits.max(1, keepdims=True))
+    assert 0.2 < (share.max(1) / share.sum(1)).mean() < 0.99
+
+
+def test_there_is_no_head_where_nothing_was_learned():
+    fitted = fit(classes.random(800, labelled=True), AdaptSpec(method="linear", steps=1, lr=1e-9, dims="4,12"))
+    assert fitted.map.head is None
+
+
 def test_what_a_map_was_fitted_on_and_found_is_kept(tmp_path, labelled):
     path = labelled.save(tmp_path / "map")
     back = Map.load(path)
@@ -102,8 +119,23 @@ def test_pairs_are_brought_together():
     q.card.check_fits(d.card)
 
 
+def test_copies_do_not_open_the_gate():
+    once = classes.random(500)
+    four = classes.random(2000)
+    documents = four.turned(np.tile(once.vectors, (4, 1)), once.card)
+    fitted = fit(documents, AdaptSpec(method="linear", steps=60, batch_size=128, dims="4,12"))
+    assert not fitted.gate.passed, fitted.gate.sentence
+
+
+def test_dims_that_were_trained_are_known_as_such():
+    made = classes.buried(1200)
+    documents = made.turned(made.vectors, replace(made.card, nesting=Nesting((4, 16))))
+    rows = fit(documents, AdaptSpec(method="pca", dims="2,4")).rows
+    assert [row.trained for row in rows if row.run == "truncation"] == [False, True, True]
+
+
 def test_pca_is_compared_with_truncation_alone():
-    fitted = fit(classes.buried(1200), replace(QUICK, method="pca"))
+    fitted = fit(classes.buried(1200), AdaptSpec(method="pca", dims="2,4,8"))
     assert list(fitted.gate.leads) == ["truncation"]
     assert {row.run for row in fitted.rows} == {"truncation", "pca"}
     assert fitted.map.record["watched"] == []
@@ -112,9 +144,9 @@ def test_pca_is_compared_with_truncation_alone():
 @pytest.mark.parametrize("labelled", [True, False])
 @pytest.mark.parametrize("method", ["pca", "rotation", "linear"])
 def test_where_nothing_can_be_gained_nothing_is_saved(tmp_path, labelled, method):
-    fitted = fit(
-        classes.random(800, labelled=labelled), AdaptSpec(method=method, steps=40, batch_size=128, dims="4,12")
-    )
+    steps = None if method == "pca" else 40
+    spec = AdaptSpec(method=method, steps=steps, batch_size=128, dims="4,12")
+    fitted = fit(classes.random(800, labelled=labelled), spec)
     if fitted.gate.passed:  # once in forty
         pytest.fail(fitted.gate.sentence)
     with pytest.raises(GateError, match=r"^not saved: Over .* Truncate or turn by PCA, give more data"):
@@ -134,7 +166,8 @@ def test_the_same_seed_gives_the_same_map():
     ("change", "error", "said"),
     [
         (lambda rows: rows.__setitem__((3, 2), np.nan), InputError, "has a NaN or an Inf in row 3, id 3 (1 such rows)"),
-        (lambda rows: rows.__setitem__(slice(None), 0), InputError, "the longest row has length 0.0e+00"),
+        (lambda rows: rows.__setitem__(slice(None), 0), InputError, "1 different rows with a class are too few"),
+        (lambda rows: rows.__imul__(1e20), InputError, "a fit needs lengths above 0, up to 1e+15"),
     ],
 )
 def test_rows_that_cannot_be_fitted_are_refused(change, error, said):

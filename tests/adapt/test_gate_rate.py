@@ -1,7 +1,7 @@
 """The gate's rate of wrong passes, on what real maps make of vectors in which nothing can be gained.
 
-Maps are fitted once and stay; only the gate is repeated, on queries drawn from a pool. Each query is in the pool twice, the
-second time with the sides exchanged, so that over the pool neither side is ahead, exactly.
+Maps are fitted once and stay; only the gate is repeated, on queries drawn from a pool. Each query is in the pool twice,
+the second time with the sides exchanged, so that over the pool neither side is ahead, exactly.
 """
 
 import numpy as np

@@ -11,6 +11,7 @@ from mrl.adapt import Map
 from mrl.errors import CardError, DamagedError, ExistsError, InputError, NestingError, StorageError
 from mrl.heads import HeadWeights
 from mrl.vectors import Held
+from mrl.vectors.copies import digests
 
 CARD = Card("clouds", 24, Nesting((24,)), fingerprint="f00d")
 DIMS = Nesting((4, 12, 24))
@@ -51,6 +52,21 @@ def test_the_card_says_what_was_done():
     unit = replace(CARD, normalised=True)
     assert Map(made("rotation"), unit, DIMS).card.normalised
     assert not Map(made("linear"), unit, DIMS).card.normalised
+
+
+def test_other_vectors_keep_what_they_say_of_themselves():
+    theirs = replace(CARD, model="others", fingerprint="beef", normalised=False)
+    after = Map(made("rotation"), replace(CARD, fingerprint="", normalised=True), DIMS).card_of(theirs)
+    assert (after.model, after.fingerprint, after.normalised) == ("others", "beef", False)
+    assert after.maps == (str(made("rotation")),)
+
+
+def test_a_map_knows_what_it_was_fitted_on(tmp_path):
+    vectors = rows(20)
+    known = of("linear", known=np.unique(digests(vectors[:12])))
+    back = Map.load(known.save(tmp_path / "map"))
+    assert back.seen(vectors.astype(np.float64)).tolist() == [True] * 12 + [False] * 8
+    assert not of("linear").seen(vectors).any()
 
 
 def test_two_sides_have_one_name_that_knows_both():

@@ -143,6 +143,9 @@ def test_what_the_gate_stops_is_not_kept(monkeypatch, capsys):
             "--pairs needs as many queries as vectors, got 100 in unseen.npy and 1200",
         ),
         (["--queries", "unseen.npy", "--pairs", "--judgements", "x.tsv"], "--pairs and --judgements both say"),
+        (["--queries", "known.npy"], "queries and vectors are the same, known.npy: every query would find itself"),
+        (["--queries", "unseen.npy", "--pairs", "--drop-bad", "yes"], "--pairs goes by the rows' places"),
+        (["--seed", "-1"], "seed must be an integer ≥ 0, got -1"),
         (["--objective", "labels"], "the objective labels needs labels, and there are none"),
         (["--method", "svd"], "unknown method 'svd'"),
         (["--rows", "rows.txt"], "rows are written as .jsonl or .parquet"),
@@ -169,3 +172,14 @@ def test_mapped_vectors_are_not_mapped_again(monkeypatch, capsys):
     said = refused(monkeypatch, capsys, "apply", "map", "mapped", "--out", "again")
     assert "mapped and the map residual:" in said
     assert "they are mapped already" in said
+    said = refused(monkeypatch, capsys, "fit", "mapped", "--queries", "unseen.npy", "--out", "two", "--method", "pca")
+    assert "mapped went through residual:" in said
+    assert "and unseen.npy does not say whether it did; map the queries into a table" in said
+
+
+def test_vectors_of_another_width_are_refused_by_their_width(monkeypatch, capsys):
+    run("fit", "known.npy", "--method", "pca", "--out", "turn", "--dims", "4,8", "--force")
+    np.save("narrow.npy", np.ones((3, 7), np.float32))
+    said = refused(monkeypatch, capsys, "apply", "turn", "narrow.npy", "--out", "x")
+    assert "narrow.npy and the map pca:" in said
+    assert "width is 7, and it was fitted for 16" in said

@@ -39,7 +39,7 @@ def test_it_is_the_plain_loop(n, m, metric, reduction, seed):
     nesting, weights = Nesting((2, 3, 7)), (1.0, 0.5, 2.0)
     queries, documents, target = some(n, m, 8, seed)
     how = {"nesting": nesting, "level_weights": weights, "reduction": reduction, "metric": metric}
-    ours = nested_listwise(queries, documents, target, scale=3.0, **how)
+    ours = nested_listwise(queries, documents, target, scale=3.0, mask=target == 0, **how)
     theirs = nested(lambda a, b: plain(a, b, target, 3.0, metric), queries, documents, **how)
     torch.testing.assert_close(ours.total, theirs.total)
     torch.testing.assert_close(ours.levels, theirs.levels)
@@ -60,6 +60,14 @@ def test_it_is_least_for_the_teachers_own_order():
     torch.testing.assert_close(same.levels[0], entropy)
 
 
+def test_a_candidate_that_the_teacher_finds_impossible_is_one_still():
+    queries, documents, _ = some(1, 3, 8, 3)
+    target = torch.tensor([[1.0, 0.0, 0.0]], dtype=torch.float64)
+    found = nested_listwise(queries, documents, target, nesting=Nesting((8,)), scale=3.0)
+    cosines = F.normalize(queries, dim=1) @ F.normalize(documents, dim=1).T
+    torch.testing.assert_close(found.levels[0], -torch.log_softmax(3 * cosines, 1)[0, 0])
+
+
 def test_a_zero_row_has_a_gradient_of_zero():
     _, documents, target = some(3, 4, 8, 1)
     zeros = torch.zeros(3, 8, dtype=torch.float64, requires_grad=True)
@@ -73,6 +81,7 @@ def test_a_zero_row_has_a_gradient_of_zero():
         ({"scale": 0.0}, "scale must be positive and finite, got 0.0"),
         ({"target": torch.ones(3, 5)}, "got shapes (3, 8), (4, 8) and (3, 5)"),
         ({"target": torch.ones(3, 4)}, "each row of target must be probabilities that add up to 1"),
+        ({"mask": torch.ones(3, 4, dtype=torch.bool)}, "mask must be bool of shape (3, 4), where the target is 0"),
         ({"nesting": Nesting((4, 9))}, "dims 4,9 need vectors of at least 9 dims, got 8"),
     ],
 )

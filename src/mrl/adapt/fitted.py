@@ -13,7 +13,6 @@ import numpy.typing as npt
 from mrl.adapt.map import Map
 from mrl.errors import GateError
 from mrl.evaluation.rows import Row
-from mrl.nesting import Nesting
 from mrl.promise import Gate, gate
 from mrl.promise.bootstrap import interval, paired
 
@@ -43,13 +42,13 @@ class Fitted:
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """The gate's queries under every version of the vectors. values: (dims, queries) of each. nesting: the dims.
+    """The gate's queries under every version of the vectors. values: (dims, queries) of each. map: what was fitted.
 
     measure: what was measured. searched: among how many rows.
     """
 
     values: Mapping[str, Values]
-    nesting: Nesting
+    map: Map
     measure: str
     searched: int
 
@@ -74,18 +73,20 @@ class Compared:
     def _rows(self, name: str) -> Sequence[Row]:
         values = self.values[name]
         low, high, kind = interval(values)
-        blank = Row(name, self.measure, 0, name != TRUNCATION, 0, 0, 0, kind, "neighbours", values.shape[1], 0, 0)
+        trained = (self.map.before if name == TRUNCATION else self.map).nesting
+        blank = Row(name, self.measure, 0, False, 0, 0, 0, kind, "neighbours", values.shape[1], 0, 0)
         return [
             replace(
                 blank,
                 dim=dim,
+                trained=trained.trained(dim),
                 value=float(values[level].mean()),
                 low=float(low[level]),
                 high=float(high[level]),
                 bytes=4 * dim,
                 macs=dim * self.searched,
             )
-            for level, dim in enumerate(self.nesting.dims)
+            for level, dim in enumerate(self.map.nesting.dims)
         ]
 
     def full_width(self, ours: str) -> str:
@@ -95,6 +96,6 @@ class Compared:
         change = "won" if lead.low > 0 else "lost" if lead.high < 0 else "changed by"
         amount = abs(lead.mean) if change != "changed by" else lead.mean
         return (
-            f"full width ({self.nesting.width} dims): {self.measure} {before:.4f} before, {after:.4f} after; "
+            f"full width ({self.map.nesting.width} dims): {self.measure} {before:.4f} before, {after:.4f} after; "
             f"{change} {amount:.4f} [{lead.low:.4f}, {lead.high:.4f}]"
         )

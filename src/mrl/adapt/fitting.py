@@ -25,6 +25,7 @@ from mrl.maps.files import AnyMap
 from mrl.nesting import Metric, Nesting
 from mrl.segments import LARGEST, prefix_norms
 from mrl.vectors import Embedded
+from mrl.vectors.source_checks import odd_rows
 
 
 def fit(
@@ -51,17 +52,17 @@ def fit(
     _check(documents, queries, judgements)
     nesting, metric = spec.nesting(documents.card.width), documents.card.metric
     parts = parted(spec, documents, queries, judgements)
-    spec = spec.paced(*parts.rows.shape)
+    spec = spec.paced(parts.learned, documents.card.width)
     turn = fit_pca(parts.rows)
     task = Task(spec, nesting, metric, Basis(turn, _scale(parts.rows, metric), unit=metric == "cosine"))
     learned = Learned([turn]) if spec.method == "pca" else _learned(task, parts, told)
     head = learned.head and replace(learned.head, fingerprint=documents.card.fingerprint)
     own = learned.sides[0] if len(learned.sides) > 1 else None
-    made = Map(learned.sides[-1], documents.card, nesting, own, head)
+    made = Map(learned.sides[-1], documents.card, nesting, own, head, known=parts.seen())
     compared = _compared(made, turn, parts, spec.method)
     record = compared.record(spec.method) | {
         "spec": asdict(spec),
-        "queries": parts.counts._asdict(),
+        "queries": parts.counts,
         "watched": [asdict(each) for each in learned.moments],
         "notes": list(parts.notes),
         "seconds": round(perf_counter() - started, 1),
@@ -90,7 +91,7 @@ def _check(documents: Embedded, queries: Embedded | None, judgements: Judgements
     for each in (documents, queries):
         if each is None:
             continue
-        bad = np.flatnonzero(~np.isfinite(each.vectors).all(axis=1))
+        bad = odd_rows(each.vectors).bad
         if len(bad):
             raise InputError(
                 f"{each.path} has a NaN or an Inf in row {bad[0]}, id {each.ids[bad[0]].item()!r} ({len(bad)} such "
@@ -128,15 +129,24 @@ def _best(task: Task, parts: Parts, networks: list[Network], told: Told) -> Lear
         return float(found[:-1].mean())
 
     moments = learn(objective, task.spec, look, told)
-    return Learned(maps(), _head(objective, parts, basis), tuple(moments))
+    learned = max(moment.score for moment in moments) > moments[0].score
+    head = _head(objective, parts, task) if learned else None
+    return Learned(maps(), head, tuple(moments))
 
 
-def _head(objective: Objective, parts: Parts, basis: Basis) -> HeadWeights | None:
-    """The head as it classifies mapped vectors, which are smaller by the scale."""
+def _head(objective: Objective, parts: Parts, task: Task) -> HeadWeights | None:
+    """The head as it classifies mapped vectors, which are smaller than what it learned from by the scale.
+
+    Under cosine it learned from vectors of length 1, and so does a residual map; the images of others have the lengths
+    of the vectors, of which the median is taken for all.
+    """
     if objective.head is None:
         return None
+    length = 1.0
+    if task.basis.unit and task.spec.method != "residual":
+        length = float(np.median(prefix_norms(parts.rows, Nesting((parts.rows.shape[1],)))))
     learned = objective.head.export(parts.classes)
-    weights = tuple((weight * basis.scale).astype(np.float32) for weight in learned.weights)
+    weights = tuple((weight * (task.basis.scale / length)).astype(np.float32) for weight in learned.weights)
     return replace(learned, weights=weights)
 
 
@@ -148,7 +158,7 @@ def _compared(made: Map, turn: AnyMap, parts: Parts, ours: str) -> Compared:
     values = {TRUNCATION: parts.gate.values(parts.queries, parts.rows, nesting, metric)}
     for name, sides in versions.items():
         values[name] = _values(parts.gate, sides, parts, nesting, metric)
-    return Compared(values, nesting, parts.gate.name, len(parts.rows))
+    return Compared(values, made, parts.gate.name, len(parts.rows))
 
 
 def _values(stick: Yardstick, sides: list[AnyMap], parts: Parts, nesting: Nesting, metric: Metric) -> Any:

@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mrl.card import Card
-from mrl.disk import Content, Folder
+from mrl.disk import Content, Folder, read_tensors, sealed_tensors
 from mrl.errors import CardError, InputError
 from mrl.heads import IN_MAP, HeadWeights
 from mrl.maps import Rotation, load_map, mapped_card
 from mrl.nesting import Nesting, metric_prefix
 from mrl.vectors import Embedded, Held
+from mrl.vectors.copies import Digests, digests
 
 if TYPE_CHECKING:
     from mrl.adapt.fitted import Fitted
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from mrl.maps.files import AnyMap
 
 KIND = "mrl-map-folder"
-DOCUMENTS, QUERIES = "documents.safetensors", "queries.safetensors"
+DOCUMENTS, QUERIES, SEEN = "documents.safetensors", "queries.safetensors", "seen.safetensors"
 
 Side = Literal["documents", "queries"]
 Told = Callable[[str, int, int], object]  # hears what is done, how far, of how much
@@ -41,10 +42,10 @@ class Map:
     documents: maps the rows that are searched. queries: maps what asks, or None where it is the same map.
     before: the card of the vectors that it takes. nesting: the dims that it was fitted for.
     head: a classifier of the mapped vectors, where there were labels. record: how it was fitted and what it is worth,
-    as JSON.
+    as JSON. known: digests of the vectors that it was fitted on, sorted; none where that is unknown.
 
     MAP/manifest.json            sealed: cards, dims, record
-    MAP/documents.safetensors    sealed; MAP/queries.safetensors and MAP/head.safetensors where there are such
+    MAP/documents.safetensors    sealed; queries.safetensors, head.safetensors, seen.safetensors where there are such
     """
 
     documents: AnyMap
@@ -53,6 +54,7 @@ class Map:
     queries: AnyMap | None = None
     head: HeadWeights | None = None
     record: Mapping[str, Any] = field(default_factory=dict)
+    known: Digests = field(default_factory=lambda: np.empty(0, np.uint64))
 
     def __post_init__(self) -> None:
         for each in (self.documents, self.queries or self.documents):
@@ -81,9 +83,16 @@ class Map:
 
     @cached_property
     def card(self) -> Card:
-        """The card of the mapped vectors."""
-        after = mapped_card(self.before, self.documents, self.nesting)
-        return replace(after, maps=(*self.before.maps, self.name))
+        """The card of the mapped vectors that it was fitted for."""
+        return self.card_of(self.before)
+
+    def card_of(self, card: Card) -> Card:
+        """The card of other vectors once mapped: what they say of themselves, and that the map was applied."""
+        return replace(mapped_card(card, self.documents, self.nesting), maps=(*card.maps, self.name))
+
+    def seen(self, vectors: Array) -> npt.NDArray[np.bool_]:
+        """(n,): which of these vectors, as they were before mapping, it was fitted on or watched by."""
+        return np.isin(digests(vectors), self.known)
 
     @property
     def keeps_scores(self) -> bool:
@@ -115,7 +124,7 @@ class Map:
         """All rows mapped, in memory, under the new card. CardError for vectors that it was not fitted for."""
         self.check(rows.card, str(rows.path))
         held = Held(rows.path, rows.card, rows.vectors, rows.ids, rows.labels, rows.label_names)
-        return held.turned(self.apply(rows.vectors, side=side), self.card)
+        return held.turned(self.apply(rows.vectors, side=side), self.card_of(rows.card))
 
     def check(self, card: Card, name: str = "these vectors") -> None:
         """Raise CardError unless vectors of this card are what the map was fitted for.
@@ -159,6 +168,8 @@ class Map:
             files[QUERIES] = self.queries.sealed()
         if self.head is not None:
             files[IN_MAP] = self.head.sealed()
+        if len(self.known):
+            files[SEEN] = sealed_tensors({"digests": self.known.view(np.int64)}, {}, "mrl-seen")
         about = {"before": self.before.to_json(), "nesting": str(self.nesting), "name": self.name}
         with folder.lock():
             folder.commit(files, {**about, "record": dict(self.record)}, keep=lambda _: True)
@@ -176,10 +187,18 @@ class Map:
             load_map(folder.verified(QUERIES)) if QUERIES in folder.entries else None,
             HeadWeights.load(folder.verified(IN_MAP)) if IN_MAP in folder.entries else None,
             about["record"],
+            _seen(folder),
         )
         if made.name != about["name"]:
             raise CardError(f"{path} says that it holds the map {about['name']} and holds {made}; fit it again")
         return made
+
+
+def _seen(folder: Folder) -> Digests:
+    """The digests that were kept with a map."""
+    if SEEN not in folder.entries:
+        return np.empty(0, np.uint64)
+    return read_tensors(folder.verified(SEEN), "mrl-seen")[0]["digests"].view(np.uint64)
 
 
 def _said(value: object) -> str:

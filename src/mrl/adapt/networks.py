@@ -98,8 +98,13 @@ Network = RotationNetwork | LinearNetwork | ResidualNetwork
 
 
 def make_network(spec: AdaptSpec, width: int) -> Network:
-    """A fresh module of the spec's method, on the leading coordinates alone where the vectors are very wide."""
+    """A fresh module of the spec's method, on the leading coordinates alone where the vectors are very wide.
+
+    A rotation that is to keep neighbours turns the leading half alone: beyond it, PCA is close to what can be had.
+    """
     leading = min(width, LEADING)
+    if spec.method == "rotation" and spec.objective == "neighbours":
+        leading = min(LEADING, (width + 1) // 2)
     if spec.method == "rotation":
         return RotationNetwork(leading)
     if spec.method == "linear":

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from mrl.adapt.networks import Basis
-from mrl.adapt.parts import K, Parts
+from mrl.adapt.parts import K, Pairs, Parts
 from mrl.adapt.spec import AdaptSpec
 from mrl.nesting import Metric, Nesting, unit_prefix
-from mrl.nn import Keys, MRLEHead, nested_cross_entropy, nested_info_nce
+from mrl.nn import MRLEHead, nested_cross_entropy, nested_info_nce
 from mrl.nn.listwise import nested_listwise
 from mrl.segments import neighbours
 
@@ -77,31 +77,35 @@ class ByLabels:
 
 
 class ByPairs:
-    """InfoNCE of queries and documents at all dims in one pass, with documents by chance as further negatives."""
+    """InfoNCE of queries and documents at all dims in one pass, with documents by chance as further negatives.
+
+    What is known to belong together is never a negative.
+    """
 
     head = None
 
-    def __init__(self, task: Task, parts: Parts, pairs: Numbers, networks: list[nn.Module]) -> None:
+    def __init__(self, task: Task, parts: Parts, pairs: Pairs, networks: list[nn.Module]) -> None:
         self.networks = networks
-        self._task, self._pairs = task, torch.from_numpy(pairs)
-        asked, self._query = np.unique(pairs[:, 0], return_inverse=True)
-        self._queries, self._documents = task.inputs(parts.queries[asked]), parts.rows
-        self._batches = batches(len(pairs), min(task.spec.batch_size, len(pairs)))
+        self._task, self._pairs, self._documents = task, pairs, parts.rows
+        asked, self._query = np.unique(pairs.rows[:, 0], return_inverse=True)
+        self._queries = task.inputs(parts.queries[asked])
+        self._batches = batches(len(pairs.rows), min(task.spec.batch_size, len(pairs.rows)))
 
     def loss(self) -> Tensor:
-        chosen = next(self._batches)
-        pairs, task = self._pairs[chosen], self._task
-        strangers = torch.randint(len(self._documents), (STRANGERS,))
-        rows = torch.cat([pairs[:, 1], strangers])
-        asked = self.networks[0](self._queries[self._query[chosen.numpy()]])
-        found = self.networks[-1](task.inputs(self._documents[rows.numpy()]))
+        chosen, task = next(self._batches).numpy(), self._task
+        queries, own = self._pairs.rows[chosen].T
+        rows = np.concatenate([own, torch.randint(len(self._documents), (STRANGERS,)).numpy()])
+        mask = self._pairs.related(queries, rows)
+        mask[np.arange(len(own)), np.arange(len(own))] = False
+        asked = self.networks[0](self._queries[self._query[chosen]])
+        found = self.networks[-1](task.inputs(self._documents[rows]))
         return nested_info_nce(
             asked,
-            found[: len(pairs)],
+            found[: len(own)],
             nesting=task.nesting,
             scale=task.factor(TEMPERATURE),
-            negatives=found[len(pairs) :],
-            keys=Keys(pairs[:, 0].contiguous(), pairs[:, 1].contiguous(), strangers),
+            negatives=found[len(own) :],
+            mask=torch.from_numpy(mask),
             reduction="mean",
             metric=task.metric,
         ).total
@@ -128,9 +132,16 @@ class ByNeighbours:
         before = self._inputs[torch.cat([rows, near])]
         scale = task.factor(SHARPNESS)
         after = self.networks[0](before)
-        anchors, target = after[: len(rows)], _shares(before, len(rows), task.metric, scale)
+        themselves = torch.eye(len(rows), len(before), dtype=torch.bool)
         return nested_listwise(
-            anchors, after, target, nesting=task.nesting, scale=scale, reduction="mean", metric=task.metric
+            after[: len(rows)],
+            after,
+            _shares(before, themselves, task.metric, scale),
+            nesting=task.nesting,
+            scale=scale,
+            mask=themselves,
+            reduction="mean",
+            metric=task.metric,
         ).total
 
 
@@ -163,8 +174,9 @@ def _near(rows: npt.NDArray[np.floating[Any]], metric: Metric) -> Numbers:
     return np.take_along_axis(found, order, axis=1)[:, :k]
 
 
-def _shares(before: Tensor, count: int, metric: Metric, scale: float) -> Tensor:
+def _shares(before: Tensor, themselves: Tensor, metric: Metric, scale: float) -> Tensor:
     """(count, n): the softmax over the full width's similarities of the first rows to all but themselves."""
+    count = len(themselves)
     anchors = before[:count]
     gram = anchors @ before.T
     if metric == "l2":
@@ -172,5 +184,4 @@ def _shares(before: Tensor, count: int, metric: Metric, scale: float) -> Tensor:
         gram = 2 * gram - squares[:count, None] - squares
     elif metric == "cosine":
         gram = gram / (anchors.norm(dim=1)[:, None] * before.norm(dim=1)).clamp_min(torch.finfo(gram.dtype).tiny)
-    logits = (gram * scale).fill_diagonal_(-torch.inf)
-    return torch.softmax(logits, 1)
+    return torch.softmax((gram * scale).masked_fill(themselves, -torch.inf), 1)

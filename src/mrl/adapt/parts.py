@@ -8,11 +8,12 @@ gate     seen once, at the end
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mrl.adapt.dealing import FEWEST, MOST, Deal, deal, strangers
 from mrl.adapt.spec import AdaptSpec
 from mrl.errors import InputError
 from mrl.evaluation import Judgements
@@ -20,22 +21,32 @@ from mrl.evaluation.matching import Matched, matched, places
 from mrl.evaluation.numbering import numbered_alike
 from mrl.evaluation.yardstick import Judged, KeptNeighbours, NearestLabel, Yardstick
 from mrl.vectors import Embedded, Held
+from mrl.vectors.copies import Digests, digests
 
 K = 10  # neighbours kept, and length of a judged list
-FEWEST = 20  # queries of a part: below, its interval says nothing
-MOST = {"watch": 1000, "gate": 4000}
-SHARE = {"watch": 0.05, "gate": 0.15}  # of rows; of judged queries, which are fewer, twice as much
 
 Array = npt.NDArray[np.floating[Any]]
 Numbers = npt.NDArray[np.int64]
 
 
-class Counts(NamedTuple):
-    """How many queries each part has."""
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Queries and documents that belong together, of queries in neither watch nor gate.
 
-    fit: int
-    watch: int
-    gate: int
+    rows: (p, 2) of `queries` and of `rows`. known: sorted, query · documents + document, of all that is no negative:
+    these pairs, and the document that a query is. documents: how many there are.
+    """
+
+    rows: Numbers
+    known: Numbers
+    documents: int
+
+    def related(self, queries: Numbers, documents: Numbers) -> npt.NDArray[np.bool_]:
+        """(n, m): which of the documents are no negatives of which queries."""
+        wanted = queries[:, None] * self.documents + documents
+        at = np.minimum(np.searchsorted(self.known, wanted), len(self.known) - 1)
+        related: npt.NDArray[np.bool_] = self.known[at] == wanted
+        return related
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,19 +55,28 @@ class Parts:
 
     rows: (n, width) vectors that are searched: those fitted on, or all documents. queries: (q, width) what asks.
     watch, gate: measure disjoint parts of the queries. counts: of the queries in each part. notes: in words.
-    labels: (n,) of the rows, with `classes` their names; or None.
-    pairs: (p, 2) rows of `queries` and `rows` that belong together, of queries in neither part; or None.
+    labels: (n,) of the rows, with `classes` their names; or None. pairs: what belongs together; or None.
     """
 
     rows: Array
     queries: Array
     watch: Yardstick
     gate: Yardstick
-    counts: Counts
+    counts: dict[str, int]
     labels: Numbers | None = None
     classes: tuple[str, ...] = ()
-    pairs: Numbers | None = None
+    pairs: Pairs | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def learned(self) -> int:
+        """How many rows, or pairs, are learned from."""
+        return len(self.rows) if self.pairs is None else len(self.pairs.rows)
+
+    def seen(self) -> Digests:
+        """Digests of everything but the gate's queries, in order."""
+        asked = self.watch.asked if self.pairs is None else np.concatenate([self.watch.asked, self.pairs.rows[:, 0]])
+        return np.unique(np.concatenate([digests(self.rows), digests(self.queries[asked])]))
 
 
 def parted(
@@ -73,23 +93,21 @@ def parted(
 
 def _by_labels(spec: AdaptSpec, documents: Embedded, queries: Embedded | None, draws: np.random.Generator) -> Parts:
     """Rows with labels, of which some become queries by chance; the gate's are those given, if there are any."""
-    labels = documents.need_labels()
+    labels, names = documents.need_labels(), documents.label_names
     classes = _classes(documents)
     order, notes = _sampled(np.flatnonzero(labels >= 0), spec, draws)
-    fit, watch, gate = _cut(order, gated=queries is None)
-    watched, wanted = documents.vectors[watch], labels[watch]
-    if queries is None:
-        asked, own = documents.vectors[gate], labels[gate]
-    else:
-        asked, own = queries.vectors, numbered_alike(queries, documents)
-        _check_enough(len(asked), FEWEST)
-    names = documents.label_names
+    dealt = deal(documents.vectors, order, "rows with a class", gated=queries is None)
+    fit, watch, gate = dealt
+    asked, own = documents.vectors[gate], labels[gate]
+    if queries is not None:
+        chosen, more = strangers(queries.vectors, documents.vectors[order], FEWEST)
+        asked, own, notes = queries.vectors[chosen], numbered_alike(queries, documents)[chosen], (*notes, *more)
     return Parts(
         documents.vectors[fit],
-        np.concatenate([watched, asked]),
-        NearestLabel(np.arange(len(watch)), labels[fit], wanted),
+        np.concatenate([documents.vectors[watch], asked]),
+        NearestLabel(np.arange(len(watch)), labels[fit], labels[watch]),
         NearestLabel(np.arange(len(asked)) + len(watch), labels[fit], own),
-        Counts(len(fit), len(watch), len(asked)),
+        dealt.counts | {"gate": len(asked)},
         np.searchsorted(classes, labels[fit]),
         tuple(names[label] if names else str(label) for label in classes.tolist()),
         notes=(*notes, *_unlabelled(labels)),
@@ -117,19 +135,17 @@ def _by_neighbours(spec: AdaptSpec, documents: Embedded, queries: Embedded | Non
     """Rows without more; some become queries, unless there are queries of their own."""
     order, notes = _sampled(np.arange(len(documents)), spec, draws)
     if queries is None:
-        fit, watch, gate = _cut(order)
-        rows, asked = documents.vectors[fit], documents.vectors[np.concatenate([watch, gate])]
+        dealt = deal(documents.vectors, order, "rows")
+        asked = documents.vectors[np.concatenate([dealt.watch, dealt.gate])]
     else:
-        fit, rows = order, documents.vectors[order]
-        chosen = draws.permutation(len(queries))[: MOST["watch"] + MOST["gate"]]
-        _check_enough(len(chosen), 2 * FEWEST)
-        watch, gate = np.split(chosen, [len(chosen) // 3])
-        asked = queries.vectors[chosen]
-    k = min(K, len(rows))
-    stick = KeptNeighbours.of(asked, rows, k, documents.card.metric)
+        chosen, more = strangers(queries.vectors, documents.vectors[order], 3 * FEWEST)
+        chosen = draws.permutation(chosen)[: MOST["watch"] + MOST["gate"]]
+        dealt = Deal(order, *np.split(chosen, [len(chosen) // 3]))
+        asked, notes = queries.vectors[chosen], (*notes, *more)
+    rows, count = documents.vectors[dealt.fit], len(dealt.watch)
+    stick = KeptNeighbours.of(asked, rows, min(K, len(rows)), documents.card.metric)
     numbers = np.arange(len(asked))
-    parts = stick.only(numbers[: len(watch)]), stick.only(numbers[len(watch) :])
-    return Parts(rows, asked, *parts, Counts(len(fit), len(watch), len(gate)), notes=notes)
+    return Parts(rows, asked, stick.only(numbers[:count]), stick.only(numbers[count:]), dealt.counts, notes=notes)
 
 
 def _by_pairs(
@@ -138,25 +154,34 @@ def _by_pairs(
     """All documents, or the judged ones and a sample of the others; the judged queries are parted."""
     documents, notes = _searched(spec, documents, judgements, draws)
     known = matched(judgements, documents, queries)
-    order = draws.permutation(len(known.rows))
-    fit, watch, gate = _cut(order, scale=2)
-    stick = Judged.of(known, spec.measure, K)
-    pairs = _pairs(known, fit)
-    if len(pairs) < FEWEST:
-        raise InputError(
-            f"{len(pairs)} pairs of queries and documents are left to learn from, and {FEWEST} are the fewest; judge "
-            "more queries, or fit by neighbours"
-        )
-    counts = Counts(len(fit), len(watch), len(gate))
+    numbers = draws.permutation(len(known.rows))
+    dealt = deal(queries.vectors[known.rows], numbers, "judged queries", scale=2)
+    k = min(K, len(documents) - judgements.ignore_same_ids)
+    stick = Judged.of(known, spec.measure, k)
     return Parts(
         documents.vectors,
         queries.vectors,
-        stick.only(np.sort(watch)),
-        stick.only(np.sort(gate)),
-        counts,
-        pairs=pairs,
+        stick.only(np.sort(dealt.watch)),
+        stick.only(np.sort(dealt.gate)),
+        dealt.counts,
+        pairs=_pairs(known.only(np.sort(dealt.fit))),
         notes=(*notes, *known.notes),
     )
+
+
+def _pairs(known: Matched) -> Pairs:
+    """Of the judged queries that are learned from. InputError for too few pairs."""
+    query, row = np.divmod(known.pairs, known.documents)
+    relevant = known.pair_grades > 0
+    rows = np.stack([known.rows[query], row], 1)[relevant]
+    if len(rows) < FEWEST:
+        raise InputError(
+            f"{len(rows)} pairs of queries and documents are left to learn from, and {FEWEST} are the fewest; judge "
+            "more queries, or fit by neighbours"
+        )
+    themselves = np.stack([known.rows, known.own], 1)[known.own >= 0]
+    both = np.concatenate([rows, themselves])
+    return Pairs(rows, np.unique(both[:, 0] * known.documents + both[:, 1]), known.documents)
 
 
 def _searched(
@@ -179,33 +204,9 @@ def _searched(
     )
 
 
-def _pairs(known: Matched, numbers: Numbers) -> Numbers:
-    """(p, 2): rows of queries and documents of each relevant pair of these queries."""
-    some = known.only(np.sort(numbers))
-    query, row = np.divmod(some.pairs, some.documents)
-    relevant = some.pair_grades > 0
-    return np.stack([some.rows[query], row], 1)[relevant]
-
-
 def _sampled(rows: Numbers, spec: AdaptSpec, draws: np.random.Generator) -> tuple[Numbers, tuple[str, ...]]:
     """The rows in an order by chance, no more than are wanted."""
     order = draws.permutation(rows)[: spec.sample]
     if len(order) == len(rows):
         return order, ()
     return order, (f"{len(order):,} of {len(rows):,} rows were drawn to fit on and to measure against",)
-
-
-def _cut(order: Numbers, scale: float = 1.0, *, gated: bool = True) -> tuple[Numbers, Numbers, Numbers]:
-    """fit, watch and gate. scale: how much larger the parts that are held out are than usual. gated: else no gate."""
-    watch, gate = (min(int(SHARE[name] * scale * len(order)), MOST[name]) for name in ("watch", "gate"))
-    _check_enough(watch, FEWEST)
-    gate = gate if gated else 0
-    return order[watch + gate :], order[:watch], order[watch : watch + gate]
-
-
-def _check_enough(count: int, wanted: int) -> None:
-    if count < wanted:
-        raise InputError(
-            f"too few queries to part into fit, watch and gate: a part would have {count}, and {wanted} are the "
-            f"fewest; give at least {round(wanted / SHARE['watch'])} rows, or more judged queries"
-        )

@@ -8,7 +8,7 @@ from typing import Literal
 
 from mrl.errors import InputError
 from mrl.nesting import Nesting
-from mrl.options import check_choices, check_number, option
+from mrl.options import check_choices, check_count, check_number, option
 
 Method = Literal["auto", "pca", "rotation", "linear", "residual"]
 Objective = Literal["auto", "labels", "pairs", "neighbours"]
@@ -58,16 +58,17 @@ class AdaptSpec:
 
     def __post_init__(self) -> None:
         check_choices(self, {"method": Method, "objective": Objective, "measure": Measure})
-        for name in ("steps", "batch_size", "hidden"):
-            value = getattr(self, name)
-            if value is not None:
-                check_number(name, value, 1, math.inf)
+        for name, low in (("steps", 1), ("batch_size", 2), ("hidden", 1), ("sample", 100), ("seed", 0)):
+            if getattr(self, name) is not None:
+                check_count(name, getattr(self, name), low)
         if self.lr is not None:
             check_number("lr", self.lr, 0, math.inf, above=True)
         if self.dropout is not None:
             check_number("dropout", self.dropout, 0, 1, below=True)
         check_number("smoothing", self.smoothing, 0, 1, below=True)
-        check_number("sample", self.sample, 100, math.inf)
+        given = [name for name in ("steps", "lr", "hidden", "dropout") if getattr(self, name) is not None]
+        if self.method == "pca" and given:
+            raise InputError(f"pca learns nothing, so {', '.join(given)} would be ignored; leave them out")
         if self.own_maps and self.method in ("pca", "rotation"):
             raise InputError(
                 f"own_maps and method {self.method} exclude each other: turned two ways, queries and documents could "
@@ -97,8 +98,7 @@ class AdaptSpec:
         NestingError for a dim wider than the vectors; InputError where there is none below the width.
         """
         if self.dims is None:
-            ladder = [SMALLEST << power for power in range(width.bit_length()) if SMALLEST << power < width]
-            named = Nesting(tuple(ladder or range(1, width)) or (width,))
+            named = Nesting.doubling(width, min(SMALLEST, max(width // 2, 1)))
         else:
             named = Nesting.parse(self.dims)
         named.check_width(width)
@@ -107,7 +107,8 @@ class AdaptSpec:
         return Nesting(tuple(sorted({*named.dims, width})))
 
     def paced(self, rows: int, width: int) -> AdaptSpec:
-        """With the steps, dropout and learning rate for so many rows of such a width, where none were named.
+        """With the steps, dropout and learning rate for so many rows, or pairs, of such a width, where none
+        were named.
 
         With labels 40 epochs, at most 1000 steps, else 400 steps.
         """
@@ -116,6 +117,8 @@ class AdaptSpec:
         steps = usual if self.steps is None else self.steps
         often = steps * self.batch_size / rows >= OFTEN
         turning = 0.03 / math.sqrt(min(width, LEADING))
+        if self.method == "pca":
+            return self
         return replace(
             self,
             steps=steps,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mrl.errors import InputError
-from mrl.options import check_number
+from mrl.options import check_count, check_number
 from mrl.retrieval.encodings import bytes_per_row, check_encoding
 
 GB = 10**9
@@ -26,8 +25,7 @@ class Bill:
 
     def __post_init__(self) -> None:
         for name in ("vectors", "replicas"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be ≥ 1, got {getattr(self, name)}")
+            check_count(name, getattr(self, name), 1)
         if self.price is not None:
             check_number("price per GB and month", self.price, 0, float("inf"))
 

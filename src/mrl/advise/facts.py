@@ -16,6 +16,7 @@ from mrl.advise.soundness import Soundness, survey
 from mrl.errors import InputError
 from mrl.maps import Rotation, fit_pca
 from mrl.nesting import Metric, Nesting, metric
+from mrl.options import check_count
 
 BLOCK = 4096  # rows looked at together
 ALIKE = 4000  # rows compared with each other
@@ -53,8 +54,8 @@ def facts(
     float matrix with a row.
     """
     metric(by)
-    if sample < 1:
-        raise InputError(f"a sample has at least 1 row, got {sample}")
+    check_count("sample", sample, 1)
+    check_count("seed", seed)
     seen = survey(_blocks(vectors), chosen(len(vectors), sample, seed))
     usable = seen.vectors[seen.usable(by)]
     rows = np.random.default_rng(seed).permutation(len(usable))

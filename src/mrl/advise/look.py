@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mrl.errors import InputError
 from mrl.nesting import Nesting
+from mrl.options import check_count
 from mrl.retrieval.encodings import ENCODINGS, check_encoding
 
 COORDINATES = 1 << 27  # held in memory at most: 512 MiB of float32
@@ -16,7 +16,7 @@ class Look:
     """What to look at. dims: default the width halved down to 8, and the trained dims. k: of recall@k and nDCG@k.
 
     rows, queries: at most so many of each, drawn by `seed`; fewer rows of vectors so wide that they would take more
-    than 512 MiB. encodings: how rows are stored. InputError for less than one of anything.
+    than 512 MiB. encodings: how rows are stored. InputError for less than one of anything, and for a seed below 0.
     """
 
     dims: Nesting | None = None
@@ -28,8 +28,8 @@ class Look:
 
     def __post_init__(self) -> None:
         for name in ("k", "rows", "queries"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}; give a larger one")
+            check_count(name, getattr(self, name), 1)
+        check_count("seed", self.seed)
         for each in self.encodings:
             check_encoding(each)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mrl.advise.versions import FINEST_FIRST
+from mrl.card import Card
 from mrl.errors import InputError
 from mrl.nesting import Nesting
-from mrl.options import check_number
+from mrl.options import check_count, check_number
 from mrl.retrieval.encodings import check_encoding
 
 SMALLEST = 8  # of the ladder, where only the full width was trained
@@ -30,15 +31,22 @@ class Terms:
     def __post_init__(self) -> None:
         check_number("tolerance", self.tolerance, 0, 1, above=True, below=True)
         check_number("confidence", self.confidence, 0.5, 1, below=True)
+        check_count("seed", self.seed)
         if not self.encodings:
             raise InputError("there is no encoding to choose from; give at least one")
         for name in self.encodings:
             check_encoding(name)
 
-    def cuts(self, width: int, trained: Nesting) -> Nesting:
-        """The dims of the candidates. NestingError for one wider than the vectors."""
-        if self.dims is not None:
-            self.dims.check_width(width)
-            return self.dims
-        ladder = trained if len(trained) > 1 else Nesting.halving(width, min(SMALLEST, width))
-        return ladder.between()
+    def cuts(self, card: Card) -> Nesting:
+        """The dims of the candidates. NestingError for one wider than the vectors, or that their map was not made for."""
+        if self.dims is None:
+            ladder = card.nesting if len(card.nesting) > 1 or card.maps else _ladder(card.width)
+            return ladder.between()
+        self.dims.check_width(card.width)
+        for dim in self.dims.dims if card.maps else ():
+            card.nesting.check_readable(dim, card.width)
+        return self.dims
+
+
+def _ladder(width: int) -> Nesting:
+    return Nesting.halving(width, min(SMALLEST, width))

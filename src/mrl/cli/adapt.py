@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,7 +40,9 @@ class Asking:
         None, "Which vectors answer which query, by their ids: BEIR's or TREC's form, as in `mrl evaluate`."
     )
     pairs: bool = option(False, "Row i of --queries belongs to row i of VECTORS; in place of judgements.")
+    ignore_same_ids: bool = option(False, "A document with the query's own id is no answer: queries are documents.")
     query_ids: Path | None = option(None, "Ids of the queries.")
+    query_key: str | None = option(None, "Which array or column of their file has the queries.")
     query_labels: Path | None = option(None, "Labels of the queries.")
 
 
@@ -83,11 +85,11 @@ def fit(
         check_ending(rows)
     for path in (out, *([rows] if rows is not None else [])):
         absent(path)
-    _check(asking)
+    _check(where, asking, reading)
     documents = _held(reading.source(where, _about(where, chosen)), spec, asking)
-    queries = _queries(asking, documents, chosen)
+    documents, queries, judged = _paired(asking, documents, _queries(asking, documents, chosen))
     with bar() as told:
-        found = Map.fit(documents, spec, queries=queries, judgements=_judgements(asking, documents, queries), told=told)
+        found = Map.fit(documents, spec, queries=queries, judgements=judged, told=told)
     for note in found.notes:
         said(note)
     Console(stderr=True).print(table(found.rows))
@@ -97,15 +99,25 @@ def fit(
     typer.echo(found.save(out, force=force))
 
 
-def _check(asking: Asking) -> None:
+def _check(where: Path, asking: Asking, reading: Reading) -> None:
     """Raise InputError for options that speak of queries which are not there, or contradict each other."""
     if asking.pairs and asking.judgements is not None:
         raise InputError("--pairs and --judgements both say what belongs together; leave one of them out")
+    if asking.pairs and reading.drop_bad != "no":
+        raise InputError(
+            "--pairs goes by the rows' places, which --drop-bad would move; leave bad rows out of both files, or give "
+            "--judgements, which go by ids"
+        )
     if asking.queries is None:
         given = [each.name for each in fields(asking) if getattr(asking, each.name) not in (None, False)]
         if given:
             names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
             raise InputError(f"{names} speak of queries, and there are none; give --queries, or leave them out")
+    elif asking.queries.resolve() == where.resolve() and not asking.ignore_same_ids:
+        raise InputError(
+            f"queries and vectors are the same, {where}: every query would find itself; leave --queries out, and rows "
+            "are held out to ask, or give --judgements with --ignore-same-ids"
+        )
 
 
 def _about(path: Path, chosen: Chosen) -> Described | None:
@@ -132,25 +144,37 @@ def _queries(asking: Asking, documents: Held, chosen: Chosen) -> Held | None:
     """The queries; those of a file that says nothing of itself are taken for the documents' model's."""
     if asking.queries is None:
         return None
-    how: dict[str, Any] = {**chosen.of(Reading), "ids": asking.query_ids, "labels": asking.query_labels}
-    held = Reading(**how).source(asking.queries).held()
-    return held if is_table(asking.queries) else held.turned(held.vectors, documents.card)
+    own = {"ids": asking.query_ids, "labels": asking.query_labels, "key": asking.query_key}
+    held = Reading(**{**chosen.of(Reading), **own}).source(asking.queries).held()
+    if is_table(asking.queries):
+        return held
+    if documents.card.maps:
+        raise InputError(
+            f"{documents.path} went through {', '.join(documents.card.maps)}, and {asking.queries} does not say "
+            "whether it did; map the queries into a table, with mrl adapt apply, and give that"
+        )
+    return held.turned(held.vectors, documents.card)
 
 
-def _judgements(asking: Asking, documents: Held, queries: Held | None) -> Judgements | None:
-    """What belongs together, by ids; of pairs, row by row."""
+def _paired(asking: Asking, documents: Held, queries: Held | None) -> tuple[Held, Held | None, Judgements | None]:
+    """Both sides and what belongs together: by ids, or, of --pairs, row by row."""
+    import numpy as np
+
     from mrl.evaluation import Judgements
 
     if asking.judgements is not None:
-        return Judgements.read(asking.judgements)
+        judged = Judgements.read(asking.judgements, ignore_same_ids=asking.ignore_same_ids)
+        return documents, queries, judged
     if not asking.pairs or queries is None:
-        return None
+        return documents, queries, None
     if len(documents) != len(queries):
         raise InputError(
             f"--pairs needs as many queries as vectors, got {len(queries)} in {asking.queries} and {len(documents)} in "
             f"{documents.path}; give a row for a row, or --judgements"
         )
-    return Judgements.of((q, d, 1) for q, d in zip(queries.ids.tolist(), documents.ids.tolist(), strict=True))
+    rows = np.arange(len(documents))
+    judged = Judgements.of((row, row, 1) for row in rows.tolist())
+    return replace(documents, ids=rows), replace(queries, ids=rows), judged
 
 
 # ------------------------------------------------------------------------------------------------ using a map
@@ -178,12 +202,14 @@ def apply(
 
     found = Map.load(where)
     turn = found.side(_side(found, side))
-    about = None if is_table(vectors) else Described(found.before.model, found.before.metric, str(found.before.nesting))
+    about = None if is_table(vectors) else Described(found.before.model, found.before.metric)
     source = Reading(**chosen.of(Reading)).source(vectors, about)
     found.check(source.card, str(vectors))
     stored: Any = {"dtype": dtype, "block": block}
     with bar() as told:
-        made = apply_stream(source, turn, out, found.card, stored=Stored(**stored), resume=resume, told=told)
+        made = apply_stream(
+            source, turn, out, found.card_of(source.card), stored=Stored(**stored), resume=resume, told=told
+        )
     said(f"{len(made)} rows, mapped by {found}, for the dims {found.nesting}")
     typer.echo(made.path)
 

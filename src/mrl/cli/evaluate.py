@@ -64,7 +64,8 @@ def evaluate(
     ],
     queries: Annotated[Path, typer.Argument(help="The table that is classified and searched for, or the other side.")],
     head: Annotated[
-        Path | None, typer.Option(help="A run, a map, or a head's file. Without one, linear accuracy comes from a probe.")
+        Path | None,
+        typer.Option(help="A run, a map, or a head's file. Without one, linear accuracy comes from a probe."),
     ] = None,
     best: Annotated[
         bool, typer.Option("--best", help="Of a run, take the head of its best epoch, not of its last.")

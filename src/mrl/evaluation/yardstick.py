@@ -40,6 +40,11 @@ class Yardstick(ABC):
     def name(self) -> str:
         """The measure, as in `Row`."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What had to be left out, in words."""
+        return ()
+
     @abstractmethod
     def values(self, queries: Vectors, rows: Vectors, cuts: Nesting, by: Metric) -> Values:
         """(cuts, n): the value of every query asked, at every cut of queries (q, d) and rows (r, d)."""
@@ -84,10 +89,15 @@ class KeptNeighbours(Yardstick):
 
 @dataclass(frozen=True, eq=False)
 class NearestLabel(Yardstick):
-    """1-NN: whether the nearest row has the query's label. rows: (r,) their labels. wanted: (n,) the queries'."""
+    """1-NN: whether the nearest row has the query's label. rows: (r,) their labels. wanted: (n,) the queries'.
+
+    A row of label −1 has no class and is not searched. A query of label −1 is of a class that no row has: a miss.
+    told: what `notes` says.
+    """
 
     rows: Numbers
     wanted: Numbers
+    told: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, rows: Numbers, queries: Numbers) -> NearestLabel:
@@ -98,13 +108,25 @@ class NearestLabel(Yardstick):
     def name(self) -> str:
         return "1-NN"
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.told
+
     def values(self, queries: Vectors, rows: Vectors, cuts: Nesting, by: Metric) -> Values:
-        found = neighbours(queries[self.asked], rows, cuts, 1, by).positions
-        hit: Values = one_nn(self.rows[found], self.wanted)
-        return hit
+        some = np.flatnonzero(self.rows >= 0)
+        searched = rows if len(some) == len(self.rows) else rows[some]
+        found = neighbours(queries[self.asked], searched, cuts, 1, by).positions
+        return of_same_class(self.rows[some][found], self.wanted)
 
     def only(self, numbers: Numbers) -> NearestLabel:
         return replace(self, asked=self.asked[numbers], wanted=self.wanted[numbers])
+
+
+def of_same_class(found: Numbers, wanted: Numbers) -> Values:
+    """`one_nn` of labels found (..., n, k), but a query of label −1 is never answered. wanted: (n,)."""
+    hit: Values = one_nn(found, wanted)
+    hit[..., wanted < 0] = 0
+    return hit
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +146,10 @@ class Judged(Yardstick):
     @property
     def name(self) -> str:
         return f"{self.measure}@{self.k}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.known.notes
 
     def values(self, queries: Vectors, rows: Vectors, cuts: Nesting, by: Metric) -> Values:
         some = self.known.only(self.places)

@@ -19,6 +19,7 @@ def nested_listwise(
     *,
     nesting: Nesting,
     scale: float = 20.0,
+    mask: Tensor | None = None,
     level_weights: Sequence[float] | None = None,
     reduction: Reduction = "sum",
     metric: Metric = "cosine",
@@ -28,15 +29,17 @@ def nested_listwise(
     ListNet's loss (Cao et al., ICML 2007, eq. 4), with a teacher's probabilities in place of grades: least where every
     prefix has the teacher's. Hits: queries whose most probable candidate is the most similar one, too.
 
-    queries: (n, d). documents: (m, d). target: (n, m) probabilities, each row adding up to 1; a candidate of
-    probability exactly 0 is left out of its query's softmax. scale: positive. level_weights, reduction: as in
-    `nested_info_nce`. The Gram matrix is continued from level to level; n · m similarities a level are held.
+    queries: (n, d). documents: (m, d). target: (n, m) probabilities, each row adding up to 1. scale: positive.
+    mask: (n, m) bool, True where a candidate is left out of its query's softmax; its target must be 0.
+    level_weights, reduction: as in `nested_info_nce`. The Gram
+    matrix is continued from level to level; n · m similarities a level are held.
 
     Raises InputError or NestingError for what does not fit.
     """
-    _check(queries, documents, target, scale)
+    left_out = torch.zeros_like(target, dtype=torch.bool) if mask is None else mask
+    _check(queries, documents, target, left_out, scale)
     coefficients = level_coefficients(nesting, level_weights, reduction)
-    left_out, best = target == 0, target.argmax(1)
+    best = target.argmax(1)
     losses, hits = [], []
     for similarity in _similarities(queries, documents, nesting, metric):
         logits = (similarity * scale).masked_fill(left_out, -torch.inf)
@@ -70,7 +73,7 @@ def _by_squares(gram: Tensor, squares: tuple[Tensor, Tensor], by: Metric) -> Ten
     return gram * inverse[0] * inverse[1]
 
 
-def _check(queries: Tensor, documents: Tensor, target: Tensor, scale: float) -> None:
+def _check(queries: Tensor, documents: Tensor, target: Tensor, left_out: Tensor, scale: float) -> None:
     if queries.ndim != 2 or documents.ndim != 2 or target.shape != (len(queries), len(documents)) or not target.numel():
         raise InputError(
             f"queries (n, d), documents (m, d) and target (n, m) are needed, got shapes {tuple(queries.shape)}, "
@@ -81,3 +84,8 @@ def _check(queries: Tensor, documents: Tensor, target: Tensor, scale: float) -> 
     sums = target.sum(1)
     if not (target >= 0).all() or not ((sums - 1).abs() < 1e-3).all():
         raise InputError("each row of target must be probabilities that add up to 1; apply a softmax to the scores")
+    if left_out.shape != target.shape or left_out.dtype != torch.bool or target[left_out].any():
+        raise InputError(
+            f"mask must be bool of shape {tuple(target.shape)}, where the target is 0; got {left_out.dtype} of shape "
+            f"{tuple(left_out.shape)}; take the softmax of what is not left out"
+        )

@@ -149,7 +149,7 @@ def test_where_nothing_can_be_gained_nothing_is_saved(tmp_path, labelled, method
     fitted = fit(classes.random(800, labelled=labelled), spec)
     if fitted.gate.passed:  # once in forty
         pytest.fail(fitted.gate.sentence)
-    with pytest.raises(GateError, match=r"^not saved: Over .* Truncate or turn by PCA, give more data"):
+    with pytest.raises(GateError, match=r"^not saved: Over .* Truncate, turn by PCA .method pca., give more data"):
         fitted.save(tmp_path / "map")
     assert not (tmp_path / "map").exists()
     assert Map.load(fitted.save(tmp_path / "map", force=True)).record["gate"]["passed"] is False

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from adapt import classes
 from adapt.made_maps import made, rows
 from mrl import Card, Nesting, unit_prefix
-from mrl.adapt import Map
+from mrl.adapt import AdaptSpec, Map
 from mrl.errors import CardError, DamagedError, ExistsError, InputError, NestingError, StorageError
 from mrl.heads import HeadWeights
 from mrl.vectors import Held
@@ -143,3 +144,16 @@ def test_a_changed_byte_is_named(tmp_path):
         Map.load(path)
     with pytest.raises(StorageError):
         Map.load(tmp_path / "nothing")
+
+
+def test_plain_matrices_will_do():
+    made_up = classes.buried(500)
+    quick = AdaptSpec(dims=Nesting((4, 8)), steps=20, batch_size=64)
+    plain = Map.fit(made_up.vectors, quick, labels=made_up.labels)
+    assert str(plain.map) == str(Map.fit(made_up, quick).map)
+    assert repr(plain.map) == f"Map({plain.map}, 16 -> 16, dims 4,8,16)"
+    assert plain.map.before.model == "vectors"
+    with pytest.raises(InputError, match="labels go with a plain matrix; made has its own"):
+        Map.fit(made_up, labels=made_up.labels)
+    with pytest.raises(InputError, match=r"documents must be a matrix of floats \(n, width\), got int64 of"):
+        Map.fit(np.ones((3, 2), int))

@@ -103,6 +103,8 @@ def test_judged_documents_are_all_searched_when_others_are_drawn():
         (classes.random(300), classes.random(90), None, "0 of 90 queries differ"),
         (classes.Held.of(classes.random(500).vectors, classes.random(1).card, np.full(500, 7)), None, None,
          "labels must be of at least two classes to learn from, memory has 1; leave them out"),
+        (classes.Held.of(classes.random(500).vectors, classes.random(1).card, np.arange(500)), None, None,
+         "no two rows of memory share a label, so there is nothing to find; give their classes, not ids"),
         (*classes.paired(100), Judgements.of([(row, row, 1) for row in range(100)]), "100 different judged queries are "
          "too few to learn from some, watch by 20 and judge by others; give at least 200"),
         (*classes.paired(300), Judgements.of([("x", 3, 1)]), "none of the 1 judged queries, such as 'x', is an id"),

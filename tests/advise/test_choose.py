@@ -182,10 +182,20 @@ def test_what_a_map_makes_is_stored_and_the_truth_stays_the_raw_full_width(two):
 
 
 def test_plain_vectors_get_a_ladder(two):
-    assert Terms().cuts(64, Nesting((64,))) == Nesting((8, 12, 16, 24, 32, 48, 64))
-    assert Terms().cuts(3, Nesting((3,))) == Nesting((3,))
-    assert Terms().cuts(64, Nesting((16, 64))) == Nesting((16, 40, 64))
-    assert Terms(dims=Nesting((5,))).cuts(64, Nesting((16, 64))) == Nesting((5,))
+    plain = Card("plain", 64, Nesting((64,)))
+    nested = replace(plain, nesting=Nesting((16, 64)))
+    assert Terms().cuts(plain) == Nesting((8, 12, 16, 24, 32, 48, 64))
+    assert Terms().cuts(Card("thin", 3, Nesting((3,)))) == Nesting((3,))
+    assert Terms().cuts(nested) == Nesting((16, 40, 64))
+    assert Terms(dims=Nesting((5,))).cuts(nested) == Nesting((5,))
+
+
+def test_dims_that_a_map_was_not_fitted_for_are_refused():
+    mapped = Card("mapped", 64, Nesting((16, 64)), maps=("linear:ab",))
+    assert Terms(dims=Nesting((16, 30))).cuts(mapped) == Nesting((16, 30))
+    assert Terms().cuts(replace(mapped, nesting=Nesting((64,)))) == Nesting((64,))
+    with pytest.raises(NestingError, match="dim 4 cannot be read: this embedding was trained at 16,64"):
+        Terms(dims=Nesting((4, 64))).cuts(mapped)
 
 
 def test_what_float16_cannot_hold_is_left_out_and_noted(two):

@@ -248,7 +248,7 @@ def test_what_does_not_belong_together_is_refused(change, error, said):
 
 @pytest.mark.parametrize("name", ["k", "rows", "queries"])
 def test_a_look_at_nothing_is_refused(name):
-    with pytest.raises(InputError, match=f"{name} must be at least 1, got 0; give a larger one"):
+    with pytest.raises(InputError, match=f"{name} must be an integer ≥ 1, got 0"):
         Look(**{name: 0})
     with pytest.raises(InputError, match="unknown encoding 'int4'"):
         Look(encodings=("int4",))

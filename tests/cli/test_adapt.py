@@ -66,6 +66,10 @@ def test_the_whole_way_of_labelled_vectors():
     measured = CliRunner().invoke(app, ["evaluate", "mapped", "asked", "--head", "map"])
     assert '"measure": "top-1", "dim": 4' in measured.stdout
     assert '"method": "head"' in measured.stdout
+    CliRunner().invoke(app, ["migrate", "mapped", "--dim", "8", "--out", "mapped8"])
+    CliRunner().invoke(app, ["migrate", "asked", "--dim", "8", "--out", "asked8"])
+    cut = CliRunner().invoke(app, ["evaluate", "mapped8", "asked8", "--head", "map", "--dims", "4,8"])
+    assert '"method": "head"' in cut.stdout, cut.output
     run("export", "map", "--to", "onnx", "--out", "map.onnx", "--dim", "4")
     said = run("info", "map").stdout
     assert f"{found}: 16 to 16 dims, for vectors of known" in said
@@ -174,7 +178,24 @@ def test_mapped_vectors_are_not_mapped_again(monkeypatch, capsys):
     assert "they are mapped already" in said
     said = refused(monkeypatch, capsys, "fit", "mapped", "--queries", "unseen.npy", "--out", "two", "--method", "pca")
     assert "mapped went through residual:" in said
-    assert "and unseen.npy does not say whether it did; map the queries into a table" in said
+    assert "and unseen.npy does not say whether it did; map it into a table" in said
+
+
+def test_heads_and_queries_of_other_maps_are_refused(monkeypatch, capsys):
+    fitted()
+    run("fit", "known.npy", "--labels", "known-labels.npy", "--out", "other", *QUICK, "--seed", "1", "--force")
+    for name in ("known", "unseen"):
+        run("apply", "map", f"{name}.npy", "--labels", f"{name}-labels.npy", "--out", name)
+    monkeypatch.setattr(sys, "argv", ["mrl", "evaluate", "known", "unseen", "--head", "other"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "the head of other classifies what went through residual:" in capsys.readouterr().err
+    CliRunner().invoke(app, ["index", "build", "known", "--out", "ix"])
+    for verb in (["search", "ix", "unseen.npy"], ["index", "add", "ix", "unseen.npy"]):
+        monkeypatch.setattr(sys, "argv", ["mrl", *verb])
+        with pytest.raises(SystemExit):
+            main()
+        assert "and unseen.npy does not say whether it did; map it into a table" in capsys.readouterr().err
 
 
 def test_vectors_of_another_width_are_refused_by_their_width(monkeypatch, capsys):

@@ -148,7 +148,7 @@ def test_the_choice_is_written_and_read_back(files):
         (("--encodings", "int8,int4"), "unknown encoding 'int4'; known are 1bit, int8, float16, float32"),
         (("--dims", "8,64"), "dims 8,64 need vectors of at least 64 dims, got 32; drop the wider dims"),
         (("--dims", "8,x"), "cannot read dims from '8,x'"),
-        (("--vectors", "0"), "vectors must be ≥ 1, got 0"),
+        (("--vectors", "0"), "vectors must be an integer ≥ 1, got 0"),
         (("--measure", "P@10"), "unknown measure 'P@10'; known are recall@K, 1-NN, nDCG@K, MRR@K"),
         (("--measure", "1-NN"), "has no labels, which this measures by; give them"),
         (("--judgements", "qrels"), "--judgements speak of queries, and there are none; give --queries"),

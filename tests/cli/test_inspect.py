@@ -139,7 +139,7 @@ def test_what_cannot_be_is_refused(vectors, queries, tmp_path):
     np.save(tmp_path / "w.npy", np.ones((9, 8), np.float32))
     assert "width is 16 in one (v) and 8 in the other (w)" in refused(vectors, "--queries", tmp_path / "w.npy")
     assert "every query would find itself" in refused(vectors, "--queries", vectors)
-    assert "queries must be at least 1, got 0" in refused(vectors, "--asked", 0)
+    assert "queries must be an integer ≥ 1, got 0" in refused(vectors, "--asked", 0)
     with Table.create(tmp_path / "table", Card("v", WIDTH, Nesting((WIDTH,)))) as table:
         table.add(VECTORS)
     said = refused(tmp_path / "table", "--metric", "dot", "--trained", "8,16")

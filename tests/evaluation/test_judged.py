@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.lists import slow as measures
 from mrl import Card, Nesting, Table
 from mrl.errors import CardError, InputError, NestingError
 from mrl.evaluation import Judgements, evaluate_judged, per_query_judged
+from mrl.vectors import Held
 
 NESTING = Nesting((2, 4, 8))
 CARD = Card("clouds", 8, NESTING, fingerprint="f")
@@ -76,15 +78,14 @@ def test_equal_measuring_each_dim_by_itself(collection, k):
             np.testing.assert_allclose(found.values[f"{measure}@{k}"][level], each, atol=1e-12)
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=30)
 @given(st.integers(0, 10**6), st.integers(1, 12), st.booleans())
-def test_ties_zero_vectors_and_short_tables(tmp_path_factory, seed, n, same):
+def test_ties_zero_vectors_and_short_tables(seed, n, same):
     """Prefixes of two cuts only, of which equal ones have equal float32 scores: those of the axes."""
-    folder = tmp_path_factory.mktemp("tables")
     draws = np.random.default_rng(seed)
     axes = np.concatenate([np.eye(8), np.zeros((1, 8))]).astype(np.float32)
-    documents = table(folder / "d", axes[draws.integers(0, 9, n + 1)], np.arange(n + 1))
-    queries = table(folder / "q", axes[draws.integers(0, 9, 5)], np.arange(5) * 2)
+    documents = Held(Path("d"), CARD, axes[draws.integers(0, 9, n + 1)], np.arange(n + 1))
+    queries = Held(Path("q"), CARD, axes[draws.integers(0, 9, 5)], np.arange(5) * 2)
     grades = {str(q): {str(d): int(draws.integers(-1, 3)) for d in range(n + 1)} for q in (0, 2, 4, 6)}
     grades["0"]["1"] = 2
     judgements = Judgements(grades, ignore_same_ids=same)
@@ -131,6 +132,23 @@ def test_what_is_left_out_is_counted(tmp_path, collection):
         "2 of 4 judged queries have no relevant document: left out",
         f"1 of 3 relevant documents are not in {documents.path}: they count as not found",
     )
+
+
+def test_ids_that_are_asked_for_occur_once(collection):
+    """Files may repeat ids; of those that nobody speaks of it does not matter."""
+    documents, queries = collection
+    judgements = Judgements({"q1": {"5": 1, "6": 2}})
+
+    twice = Held(queries.path, CARD, queries.vectors[:3], np.array(["q1", "q2", "q1"]))
+    with pytest.raises(
+        InputError, match=r"id 'q1' occurs twice in .*q, in rows 0 and 2, and is asked for by its id; g"
+    ):
+        evaluate_judged(documents, twice, judgements)
+    twice = Held(documents.path, CARD, documents.vectors[:4], np.array([5, 6, 7, 6]))
+    with pytest.raises(InputError, match=r"id '6' occurs twice in .*d, in rows 1 and 3"):
+        evaluate_judged(twice, queries, judgements, k=4)
+    twice = Held(documents.path, CARD, documents.vectors[:4], np.array([5, 6, 7, 7]))
+    assert per_query_judged(twice, queries, judgements, k=4).ids.tolist() == ["q1"]
 
 
 def test_ids_that_never_meet_are_refused(collection):

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import ipc, parquet
 
 from mrl import Nesting
 from mrl.vectors import Described, Held, open_vectors
-from vectors.written import DOUBLES, HALVES, LABELLED, NAMED_LABELS, WRITERS, ids, labels, vectors
+from vectors.written import DOUBLES, HALVES, LABELLED, NAMED_LABELS, WRITERS, arrow_table, ids, labels, vectors
 
 FORMATS = pytest.mark.parametrize("name", WRITERS)
 
@@ -95,6 +96,22 @@ def test_a_pattern_names_many_files(tmp_path):
     assert source.card.model == "shards"
     part = open_vectors(tmp_path / "shards" / "00[12].parquet")
     np.testing.assert_array_equal(part.held().vectors, v[10:])
+
+
+@pytest.mark.parametrize("name", ["v.arrow", "v.ipc", "v.parquet"])
+def test_labels_that_are_a_dictionary(name, tmp_path):
+    v, path = vectors(30, 4), tmp_path / name
+    table = arrow_table(v)
+    table = table.set_column(2, "label", table.column("label").dictionary_encode())
+    if name == "v.parquet":
+        parquet.write_table(table, path)
+    else:
+        with (ipc.new_file if name == "v.ipc" else ipc.new_stream)(str(path), table.schema) as writer:
+            writer.write_table(table, max_chunksize=7)
+    source = open_vectors(path)
+    np.testing.assert_array_equal(source.held().vectors, v)
+    np.testing.assert_array_equal(source.labels, labels(30))
+    assert source.label_names == ("ant", "bee", "cow")
 
 
 def test_bytes_in_the_other_order(tmp_path):

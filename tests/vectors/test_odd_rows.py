@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from pyarrow import parquet
+from pyarrow import ipc, parquet
 
 from mrl.errors import InputError
 from mrl.vectors import Described, open_vectors
@@ -134,6 +134,40 @@ def test_nulls_of_a_parquet_count_as_nan(tmp_path):
             open_vectors(tmp_path / "v.parquet").held()
         kept = open_vectors(tmp_path / "v.parquet", drop_bad="yes").held()
         assert (kept.vectors.tolist(), kept.ids.tolist()) == ([[1, 2], [5, 6]], [0, 3])
+
+
+def written_lists(path, lists, kind):
+    table = pyarrow.table({"vector": pyarrow.array(lists, kind)})
+    if path.suffix == ".parquet":
+        parquet.write_table(table, path, row_group_size=2)
+        return
+    with (ipc.new_file if path.suffix == ".ipc" else ipc.new_stream)(str(path), table.schema) as writer:
+        writer.write_table(table, max_chunksize=2)
+
+
+@pytest.mark.parametrize("name", ["v.parquet", "v.arrow", "v.ipc"])
+def test_null_rows_before_the_first_vector_are_bad_rows_as_any(name, tmp_path):
+    lists = [None, None, None, [1.0, 2.0], [5.0, 6.0]]
+    for kind in (pyarrow.list_(pyarrow.float32()), pyarrow.list_(pyarrow.float32(), 2)):
+        written_lists(tmp_path / name, lists, kind)
+        with pytest.raises(InputError, match=r"row 0 has a NaN or an Inf \(3 in all are such\)"):
+            open_vectors(tmp_path / name).held()
+        kept = open_vectors(tmp_path / name, drop_bad="yes").held()
+        assert (kept.vectors.tolist(), kept.ids.tolist()) == ([[1, 2], [5, 6]], [3, 4])
+
+
+def test_nulls_leave_the_numbers_of_wrong_rows_as_they_are(tmp_path):
+    kind = pyarrow.list_(pyarrow.float32())
+    written_lists(tmp_path / "v.arrow", [None, [1.0, 2.0], None, [3.0]], kind)
+    with pytest.raises(InputError, match=r"v.arrow: row 3 has width 1, and the first vector has 2"):
+        open_vectors(tmp_path / "v.arrow", drop_bad="yes")
+    for name in ("v.parquet", "v.arrow"):
+        written_lists(tmp_path / name, [None, None, None], kind)
+        with pytest.raises(InputError, match=f"{name} has no vector in any of its 3 rows, so that the width"):
+            open_vectors(tmp_path / name, drop_bad="yes")
+        written_lists(tmp_path / name, [None, [], [1.0]], kind)
+        with pytest.raises(InputError, match=f"{name}: row 1, whose vector says the width, is an empty list; leave"):
+            open_vectors(tmp_path / name)
 
 
 def test_an_unknown_way_to_drop_is_refused(tmp_path):

@@ -123,14 +123,14 @@ def test_every_width_of_an_fvecs_is_checked(here):
 def test_rows_of_other_widths(here):
     lists = pyarrow.array([[1.0, 2.0]] * 12 + [[1.0]] + [[1.0, 2.0]], pyarrow.list_(pyarrow.float32()))
     parquet.write_table(pyarrow.table({"vector": lists}), "v.parquet", row_group_size=5)
-    wrong = "v.parquet: row 12 has width 1, and the first row has 2; vectors have one width: write it again"
+    wrong = "v.parquet: row 12 has width 1, and the first vector has 2; vectors have one width: write it again"
     assert refused("v.parquet") == wrong
     feather.write_feather(pyarrow.table({"vector": lists}), "v.feather")
     assert refused("v.feather") == wrong.replace("parquet", "feather")
     (here / "many").mkdir()
     for number, width in enumerate((4, 5)):
         parquet.write_table(arrow_table(vectors(10, width), fixed=False), here / "many" / f"{number}.parquet")
-    assert "many/1.parquet: row 0 has width 5, and the first row has 4" in refused("many")
+    assert "many/1.parquet: row 0 has width 5, and the first vector has 4" in refused("many")
     parquet.write_table(arrow_table(V).select(["vector"]), here / "many" / "1.parquet")
     assert "many/1.parquet has other columns than many/0.parquet" in refused("many")
 

@@ -30,8 +30,6 @@ PART_BYTES = 1 << 23  # of those that one thread maps: they do not depend on the
 CLOSE = 2e-3  # of the largest value: what rounding, to float16 too, leaves between a block and the same one made again
 Told = Callable[[str, int, int | None], object]  # (what, done, of how many)
 Dtype = Literal["float32", "float16"]
-
-
 Array = npt.NDArray[Any]
 Begun = Callable[[Block, Array, int], Future[None]]  # (part, where its images go, number of its first row)
 Apply = Callable[[npt.NDArray[np.floating[Any]]], npt.NDArray[np.float32]]  # (n, width) -> (n, other width)
@@ -81,7 +79,7 @@ def apply_stream(
     resume: bool = False,
     told: Told = lambda *_: None,
 ) -> Table:
-    """Write the mapped vectors of a source, with its ids and labels, as a table.
+    """Write the mapped vectors of a source, with its ids, labels and prompt, as a table.
 
     card: what the mapped vectors are, the map among its `maps`. While one block is committed, the next one is mapped,
     by all cores, and the one after is read. resume: go on with the table at `out` after its last block, if there is
@@ -96,7 +94,7 @@ def apply_stream(
     _check_out(out, resume=resume)
     image = _image(turn, source, card)
     begin = Table.append if Table.begun(out) else Table.create
-    with begin(out, card, source.label_names) as writer, _or_nothing(out):
+    with begin(out, card, source.label_names, prompt=source.prompt) as writer, _or_nothing(out):
         if (out / MANIFEST).exists():
             _check_same(source, image, Table.open(out, unfinished=True), stored)
         told("rows", writer.rows, len(source))
@@ -255,7 +253,7 @@ def _image(turn: Turn, source: Source, card: Card) -> Apply:
 def _check_same(source: Source, image: Apply, there: Table, stored: Stored) -> None:
     """InputError unless the table's blocks are the first ones of this source, as far as its last one tells.
 
-    The cards were compared already. The last block is made again: other vectors may have the same ids.
+    The cards and prompts were compared already. The last block is made again: other vectors may have the same ids.
     """
     rows, wanted, size = there.rows, len(source), stored.rows(source.card.width, there.card.width)
     if rows > wanted or (there.finished and rows < wanted):
@@ -268,8 +266,20 @@ def _check_same(source: Source, image: Apply, there: Table, stored: Stored) -> N
         raise InputError(
             f"{there.path} has {rows} rows, which are no whole blocks of {size}; give the block it was begun with"
         )
+    _check_labels(source, there)
     if rows:
         _check_block(source, image, there, slice((rows - 1) // size * size, rows), stored.dtype)
+
+
+def _check_labels(source: Source, there: Table) -> None:
+    """InputError unless the table's labels, all of them, and their names are the source's."""
+    own = None if source.labels is None else np.delete(source.labels, source.left_out)[: there.rows]
+    unlike = own is not there.labels if own is None or there.labels is None else not np.array_equal(own, there.labels)
+    if there.rows and (unlike or source.label_names != there.label_names):
+        raise InputError(
+            f"the labels of {there.path} are not those of {source.path}; go on with the labels that it was begun with, "
+            "or choose another --out"
+        )
 
 
 def _check_block(source: Source, image: Apply, there: Table, rows: slice, dtype: Dtype) -> None:

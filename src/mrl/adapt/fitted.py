@@ -34,8 +34,8 @@ class Fitted:
         """Write the map's folder. GateError, with what the gate found, where it did not pass, unless `force`."""
         if not (self.gate.passed or force):
             raise GateError(
-                f"not saved: {self.gate.sentence} Truncate or turn by PCA, give more data, or keep it all the same "
-                "by force"
+                f"not saved: {self.gate.sentence} Truncate, turn by PCA (method pca), give more data, or keep it all "
+                "the same (--force, force=True)"
             )
         return self.map.save(path)
 

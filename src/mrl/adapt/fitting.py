@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from mrl.adapt.fitted import PCA, TRUNCATION, Compared, Fitted
@@ -22,10 +24,13 @@ from mrl.evaluation.yardstick import Yardstick
 from mrl.heads import HeadWeights
 from mrl.maps import fit_pca
 from mrl.maps.files import AnyMap
-from mrl.nesting import Metric, Nesting
+from mrl.maps.pca import TILE
+from mrl.nesting import Metric, Nesting, metric_prefix
 from mrl.segments import LARGEST, prefix_norms
 from mrl.vectors import Embedded
 from mrl.vectors.source_checks import odd_rows
+
+Vectors = npt.NDArray[np.floating[Any]]
 
 
 def fit(
@@ -53,7 +58,7 @@ def fit(
     nesting, metric = spec.nesting(documents.card.width), documents.card.metric
     parts = parted(spec, documents, queries, judgements)
     spec = spec.paced(parts.learned, documents.card.width)
-    turn = fit_pca(parts.rows)
+    turn = fit_pca(_compared_rows(parts.rows, metric))
     task = Task(spec, nesting, metric, Basis(turn, _scale(parts.rows, metric), unit=metric == "cosine"))
     learned = Learned([turn]) if spec.method == "pca" else _learned(task, parts, told)
     head = learned.head and replace(learned.head, fingerprint=documents.card.fingerprint)
@@ -99,7 +104,12 @@ def _check(documents: Embedded, queries: Embedded | None, judgements: Judgements
             )
 
 
-def _scale(rows: np.ndarray[Any, Any], metric: Metric) -> float:
+def _compared_rows(rows: Vectors, metric: Metric) -> Iterator[Vectors]:
+    """The rows as the metric compares them, by tiles: under cosine a long one counts no more than a short one."""
+    return (metric_prefix(rows[start : start + TILE], rows.shape[1], metric) for start in range(0, len(rows), TILE))
+
+
+def _scale(rows: Vectors, metric: Metric) -> float:
     """What makes a coordinate's mean square 1, once rows have length 1 under cosine. InputError for zeros alone."""
     lengths = prefix_norms(rows, Nesting((rows.shape[1],)))[:, 0]
     if not lengths.any() or lengths.max() > LARGEST:
@@ -153,11 +163,9 @@ def _head(objective: Objective, parts: Parts, task: Task) -> HeadWeights | None:
 def _compared(made: Map, turn: AnyMap, parts: Parts, ours: str) -> Compared:
     """The gate's queries under truncation, PCA, and what was fitted."""
     nesting, metric = made.nesting, made.before.metric
-    versions: dict[str, list[AnyMap]] = {} if ours == "pca" else {PCA: [turn]}
-    versions[ours] = [made.side("queries"), made.side("documents")]
-    values = {TRUNCATION: parts.gate.values(parts.queries, parts.rows, nesting, metric)}
-    for name, sides in versions.items():
-        values[name] = _values(parts.gate, sides, parts, nesting, metric)
+    versions = {ours: [made.side("queries"), made.side("documents")]} | ({} if ours == "pca" else {PCA: [turn]})
+    values = {name: _values(parts.gate, sides, parts, nesting, metric) for name, sides in versions.items()}
+    values[TRUNCATION] = parts.gate.values(parts.queries, parts.rows, nesting, metric)
     return Compared(values, made, parts.gate.name, len(parts.rows))
 
 

@@ -35,7 +35,7 @@ Told = Callable[[str, int, int], object]  # hears what is done, how far, of how 
 Array = npt.NDArray[np.floating[Any]]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Map:
     """A map of frozen vectors, with what it was fitted for.
 
@@ -80,6 +80,9 @@ class Map:
 
     def __str__(self) -> str:
         return self.name
+
+    def __repr__(self) -> str:
+        return f"Map({self.name}, {self.width} -> {self.documents.out}, dims {self.nesting})"
 
     @cached_property
     def card(self) -> Card:
@@ -146,17 +149,24 @@ class Map:
 
     @staticmethod
     def fit(
-        documents: Embedded,
+        documents: Embedded | Array,
         spec: AdaptSpec | None = None,
         *,
-        queries: Embedded | None = None,
+        labels: npt.ArrayLike | None = None,
+        queries: Embedded | Array | None = None,
         judgements: Judgements | None = None,
         told: Told = lambda *_: None,
     ) -> Fitted:
-        """Fit a map, and hold it against truncation and PCA on queries that the fit never saw. See `mrl.adapt.fit`."""
+        """Fit a map, and hold it against truncation and PCA on queries that the fit never saw. See `mrl.adapt.fit`.
+
+        Plain matrices (n, width) will do, with labels (n,) if there are any: they are compared by cosine, and their ids
+        are their rows' numbers.
+        """
         from mrl.adapt.fitting import fit
 
-        return fit(documents, spec, queries=queries, judgements=judgements, told=told)
+        known = _embedded(documents, "documents", labels)
+        asking = None if queries is None else _embedded(queries, "queries")
+        return fit(known, spec, queries=asking, judgements=judgements, told=told)
 
     # ------------------------------------------------------------------------------------------------ storage
 
@@ -192,6 +202,20 @@ class Map:
         if made.name != about["name"]:
             raise CardError(f"{path} says that it holds the map {about['name']} and holds {made}; fit it again")
         return made
+
+
+def _embedded(vectors: Embedded | Array, name: str, labels: npt.ArrayLike | None = None) -> Embedded:
+    """A matrix as vectors that say of themselves what can be known."""
+    if not isinstance(vectors, np.ndarray):
+        if labels is not None:
+            raise InputError(f"labels go with a plain matrix; {vectors.path} has its own, so leave them out")
+        return vectors
+    if vectors.ndim != 2 or vectors.dtype.kind != "f" or not vectors.size:
+        raise InputError(
+            f"{name} must be a matrix of floats (n, width), got {vectors.dtype} of shape {vectors.shape}; convert them"
+        )
+    width = vectors.shape[1]
+    return Held.of(vectors, Card("vectors", width, Nesting((width,))), labels, name)
 
 
 def _seen(folder: Folder) -> Digests:

@@ -123,6 +123,10 @@ def _classes(documents: Embedded) -> Numbers:
             f"labels must be of at least two classes to learn from, {documents.path} has {len(classes)}; "
             "leave them out, and neighbours are kept instead"
         )
+    if np.bincount(np.searchsorted(classes, labels[labels >= 0])).max() < 2:
+        raise InputError(
+            f"no two rows of {documents.path} share a label, so there is nothing to find; give their classes, not ids"
+        )
     return classes
 
 

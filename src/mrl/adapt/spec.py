@@ -34,7 +34,9 @@ class AdaptSpec:
         "What every dim is to keep: labels, pairs (queries near their documents) or neighbours (of the full width); "
         "auto takes pairs where there are judgements, else labels where there are any, else neighbours.",
     )
-    dims: str | None = option(None, "Dims that are fitted, as 8,16,32 or 8..64; without them 8 and its doubles.")
+    dims: str | None = option(
+        None, "Dims that are fitted, as 8,16,32 or 8..64; without them 8 and its doubles."
+    )
     own_maps: bool = option(False, "Queries and documents get a map each; needs judgements, and no rotation or pca.")
     measure: Measure = option("nDCG", "By what pairs are measured, at 10: nDCG or MRR.")
     steps: int | None = option(
@@ -57,6 +59,9 @@ class AdaptSpec:
     seed: int = option(0, "Seed of every draw.")
 
     def __post_init__(self) -> None:
+        if self.dims is not None and not isinstance(self.dims, str):
+            dims = self.dims if isinstance(self.dims, Nesting) else Nesting(self.dims)
+            object.__setattr__(self, "dims", str(dims))
         check_choices(self, {"method": Method, "objective": Objective, "measure": Measure})
         for name, low in (("steps", 1), ("batch_size", 2), ("hidden", 1), ("sample", 100), ("seed", 0)):
             if getattr(self, name) is not None:

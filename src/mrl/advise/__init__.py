@@ -4,6 +4,7 @@ from mrl.advise.asking import held_out, yardstick
 from mrl.advise.choice import Choice, Finding
 from mrl.advise.choose import choose
 from mrl.advise.cost import Bill, Cost
+from mrl.advise.drawing import Drawn, drawn
 from mrl.advise.facts import Facts, facts
 from mrl.advise.inspect import Inspection, inspect
 from mrl.advise.look import Look
@@ -14,6 +15,7 @@ __all__ = [
     "Bill",
     "Choice",
     "Cost",
+    "Drawn",
     "Facts",
     "Finding",
     "Inspection",
@@ -22,6 +24,7 @@ __all__ = [
     "by_encoding",
     "choose",
     "decoded",
+    "drawn",
     "facts",
     "held_out",
     "inspect",

@@ -64,6 +64,14 @@ class Measured:
         """The same for some of the queries, or for one of them many times."""
         return replace(self, full=self.full[numbers], values=self.values[:, numbers])
 
+    def merged(self, same: Numbers) -> Measured:
+        """Queries that share a number as one, worth their mean. same: (n,) numbers from 0 on, none left out."""
+        counts = np.bincount(same)
+        if len(counts) == len(same):
+            return self
+        values = np.stack([np.bincount(same, row) for row in (self.full, *self.values)]) / counts
+        return replace(self, full=values[0].clip(0, 1), values=values[1:].clip(0, 1))
+
 
 def measured(stick: Yardstick, raw: Side, stored: Side, cuts: Nesting, encodings: Sequence[str]) -> Measured:
     """Every dim in every encoding, narrowest first, each encoding in one pass.

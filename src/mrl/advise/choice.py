@@ -15,7 +15,7 @@ from mrl.promise import Parts, Promise
 
 KIND = "mrl-choice"
 
-Verdict = Literal["chosen", "promised", "not shown", "not reached", "outdone", "too far", "no smaller"]
+Verdict = Literal["chosen", "promised", "not shown", "not reached", "outdone", "too far", "no smaller", "not tested"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Finding:
     test on the calibrate part, None where none was made. verdict: chosen; promised (keeps the tolerance, too, with
     more bytes); not shown (tested, and not enough for a promise); not reached (one before it failed); outdone (another
     is smaller and was safer on the tune part); too far (loses more than the tolerance on the tune part); no smaller
-    (than the full width in float32).
+    (than the full width in float32); not tested (as the full width itself is worth no more than the tolerance).
     """
 
     dim: int
@@ -113,7 +113,7 @@ class Choice:
 
     def _sentence(self) -> str:
         one = self.chosen
-        share = f" ({100 * self.tolerance / self.full:.2g} %)" if self.full > 0 else ""
+        share = f" ({_percent(self.tolerance / self.full)})" if self.full > 0 else ""
         full = (
             f"{self.measure} is {self.full:.4f} at {self.width} × float32, and {self.tolerance:g} of it{share} may go"
         )
@@ -148,6 +148,11 @@ class Choice:
     def load(cls, path: str | Path) -> Choice:
         """Read it back. StorageError, DamagedError if it changed, InputError for what is no choice."""
         return cls.from_json(read_json(Path(path), KIND))
+
+
+def _percent(share: float) -> str:
+    """To two digits, never as a power of ten."""
+    return f"{100 * share:.2g} %" if share < 0.995 else f"{100 * share:,.0f} %"
 
 
 _KINDS: dict[str, Callable[[Any], Any]] = {

@@ -6,15 +6,18 @@ import hashlib
 
 import numpy as np
 
-from mrl.advise.candidates import Side, measured
+from mrl.advise.candidates import Numbers, Side, measured
 from mrl.advise.choice import Choice
-from mrl.advise.selection import About, check_count, selected
+from mrl.advise.lengths import check_lengths
+from mrl.advise.selection import About, check_enough, selected
 from mrl.advise.terms import Terms
 from mrl.advise.versions import Vectors, usable
 from mrl.errors import InputError
-from mrl.evaluation.yardstick import Judged, Yardstick
+from mrl.evaluation.yardstick import Yardstick
+from mrl.nesting import Nesting
 from mrl.retrieval.encodings import CHUNK
 from mrl.vectors import Embedded
+from mrl.vectors.copies import groups
 
 
 def choose(
@@ -30,21 +33,23 @@ def choose(
     on these two. turned: the same database and queries after a map, in this order, where those are to be stored; the
     truth stays that of the raw full width in float32. For an honest promise the queries must be new to the map, too.
 
-    Rows are held in memory, and one decoded copy of them at a time. The promise holds on average over queries such as
-    these, asked of these rows; more rows of the same kind only shift the codes' scales. CardError for tables that do
-    not belong together, InputError for fewer queries than three parts need, and for what cannot be measured.
+    Copies of a query count as one, by their mean: what they say is said once. Rows are held in memory, and one decoded
+    copy of them at a time. The promise holds on average over queries such as these, asked of these rows; more rows of
+    the same kind only shift the codes' scales. CardError for tables that do not belong together, NestingError for dims
+    that the vectors, or their map, do not have, InputError for fewer different queries than three parts need, and for
+    what cannot be measured.
     """
     terms = Terms() if terms is None else terms
     raw = _side(database, queries)
     stored, card = (raw, database.card) if turned is None else (_side(*turned), turned[0].card)
-    cuts = terms.cuts(stored.width, card.nesting)
+    cuts = terms.cuts(card)
+    _check_lengths((database, queries), (database, queries) if turned is None else turned, cuts)
     encodings, notes = usable(stored.rows[:, : cuts.width], terms.encodings)
     if not encodings:
         raise InputError(f"no encoding is left to choose from: {notes[0]}")
-    check_count(len(stick))
-    if isinstance(stick, Judged):
-        notes = (*stick.known.notes, *notes)
-    seen = measured(stick, raw, stored, cuts, encodings)
+    same = groups(queries.vectors[stick.asked])
+    notes = (*stick.notes, *_copies(same), *notes)
+    seen = measured(stick, raw, stored, cuts, encodings).merged(same)
     data = (str(database.path), _digest(raw.rows), len(database))
     return selected(seen, About(*data, stick.name, database.card, card, notes), terms)
 
@@ -56,6 +61,23 @@ def _side(database: Embedded, queries: Embedded) -> Side:
         if not len(each):
             raise InputError(f"{each.path} is empty; give vectors")
     return Side(queries.vectors, database.vectors, database.card.metric)
+
+
+def _check_lengths(raw: tuple[Embedded, Embedded], stored: tuple[Embedded, Embedded], cuts: Nesting) -> None:
+    """InputError for a prefix that float32 products cannot hold: the full one of raw vectors, and all that are cut."""
+    for side in raw:
+        check_lengths(side, Nesting((side.card.width,)))
+    for side in stored:
+        check_lengths(side, cuts)
+
+
+def _copies(same: Numbers) -> tuple[str, ...]:
+    """A note where queries are there several times. InputError for too few different ones."""
+    different = int(same.max(initial=-1)) + 1
+    check_enough(different)
+    if different == len(same):
+        return ()
+    return (f"{len(same):,} queries are {different:,} different vectors: copies count as one query, by their mean",)
 
 
 def _digest(rows: Vectors) -> str:

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from mrl.advise.look import Look
 from mrl.evaluation import Judgements
 from mrl.evaluation.matching import Matched, matched
-from mrl.evaluation.measures import one_nn
 from mrl.evaluation.numbering import numbered_alike
 from mrl.evaluation.ranked import ndcg
+from mrl.evaluation.yardstick import of_same_class
 from mrl.nesting import Metric, Nesting
 from mrl.segments import neighbours
 from mrl.vectors import Held
@@ -67,7 +67,7 @@ class Goal:
         if self.judged is not None:
             values[f"nDCG@{self.k}"] = ndcg(self.judged.gains(found), self.judged.ideal(self.k))
         if self.labels is not None:
-            values["1-NN"] = one_nn(self.labels[0][found], self.labels[1])
+            values["1-NN"] = of_same_class(self.labels[0][found], self.labels[1])
         values[f"recall@{self.k}"] = kept(found, self.truth)
         return values
 

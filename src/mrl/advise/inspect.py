@@ -8,17 +8,24 @@ from typing import Any
 
 import numpy as np
 
+from mrl.advise.asking import SHARE, apart
+from mrl.advise.classes import classed
 from mrl.advise.facts import Facts, chosen, facts_of, ladder
 from mrl.advise.goal import Goal
+from mrl.advise.lengths import flushed
 from mrl.advise.look import Look
-from mrl.advise.material import Material, judged_rows, read
+from mrl.advise.material import Material, judged_rows, measurable, read
 from mrl.advise.measured import PCA, PLAIN, Contrast, Version, contrasts, measured, rows_of
 from mrl.advise.told import told
 from mrl.errors import InputError
 from mrl.evaluation import Judgements, Row
 from mrl.maps import Rotation
+from mrl.nesting import Nesting
 from mrl.retrieval.encodings import ENCODINGS
 from mrl.vectors import Embedded, Held, Source
+from mrl.vectors.copies import groups
+
+USUAL = 10  # neighbours, where nobody says how many
 
 Progress = Callable[[str, int, int | None], object]  # (what, done, of how many)
 
@@ -64,20 +71,23 @@ def inspect(
     together, NestingError for dims beyond the width.
     """
     look = look or Look()
-    _check(database, queries, judgements)
     cuts = look.dims or ladder(database.card.width, database.card.nesting)
     cuts.check_width(database.card.width)
+    _check(database, queries, judgements)
+    _check_k(database, queries, look)
     known = _sampled(database, judgements, look)
     asking = None if queries is None else _asking(queries, judgements, look)
-    notes = [*_told(known), *([] if asking is None else _told(asking))]
-    sides = _sides(known.held, None if asking is None else asking.held, look)
-    rows = known.held if sides is None else sides[0]
-    facts, turn = facts_of(known.soundness, rows.vectors, database.card.metric, cuts)
-    if turn is None or sides is None:
+    rows, asks, notes = _sides(known, asking, cuts, look)
+    if len(asks):
+        rows, asks, told = classed(rows, asks, judged=judgements is not None)
+        notes += told
+    if len(rows) <= look.k or not len(asks):
         notes.append(f"nothing is measured: {len(known.held)} rows and their queries are too few for k = {look.k}")
+        facts = facts_of(known.soundness, known.held.vectors, database.card.metric, cuts)[0]
         return Inspection(database.card.model, facts, (), (), tuple(notes))
-    goal = Goal.of(*sides, judgements, look)
-    found = measured(goal, _versions(sides, turn, known.soundness.dtype, look), cuts, each)
+    facts, turn = facts_of(known.soundness, rows.vectors, database.card.metric, cuts)
+    goal = Goal.of(rows, asks, judgements, look)
+    found = measured(goal, _versions((rows, asks), turn, known.soundness.dtype, look, cuts), cuts, each)
     notes += [*goal.notes, *found.notes]
     return Inspection(database.card.model, facts, rows_of(found, goal), contrasts(found), tuple(notes))
 
@@ -115,25 +125,43 @@ def _asking(queries: Source | Embedded, judgements: Judgements | None, look: Loo
     return read(queries, chosen(len(queries), most, look.seed), look.seed)
 
 
-def _sides(known: Held, asking: Held | None, look: Look) -> tuple[Held, Held] | None:
-    """(rows, queries); None if there are too few. Without queries, up to a fifth of the rows ask."""
-    if asking is None:
-        count = min(look.queries, len(known) // 5)
-        places = np.arange(len(known))
-        known, asking = known.only(places[count:]), known.only(places[:count])
-    return (known, asking) if len(known) > look.k and len(asking) else None
+def _check_k(database: Source | Embedded, queries: Source | Embedded | None, look: Look) -> None:
+    """InputError for more neighbours than there are rows; of few rows, what can be said is said all the same."""
+    rows = min(len(database), look.most(database.card.width))
+    rows -= 0 if queries is not None else min(look.queries, rows // SHARE)
+    if look.k > USUAL and look.k >= rows:
+        raise InputError(f"k must lie below the {rows:,} rows of {database.path} that are searched, got {look.k}")
 
 
-def _versions(sides: tuple[Held, Held], turn: Rotation, dtype: str, look: Look) -> list[Version]:
+def _sides(known: Material, asking: Material | None, cuts: Nesting, look: Look) -> tuple[Held, Held, list[str]]:
+    """(rows, queries, notes). Without queries, up to a fifth of the rows ask; copies of these are not searched."""
+    wide = Nesting(tuple(sorted({*cuts.dims, known.held.card.width})))
+    rows, odd = measurable(known, wide)
+    notes = [*_told(known), *odd]
+    if asking is not None:
+        asks, odd = measurable(asking, wide)
+        return rows, asks, [*notes, *_told(asking), *odd]
+    if rows.card.maps:
+        notes.append(
+            f"{rows.path} went through {', '.join(rows.card.maps)}, and rows of it ask: those that this was fitted on "
+            "find more than new ones would"
+        )
+    some, first = apart(groups(rows.vectors), np.arange(min(look.queries, len(rows) // SHARE)))
+    if copies := len(rows) - len(some) - len(first):
+        notes.append(f"{rows.path}: left out copies of rows that ask: {copies:,}")
+    return rows.only(some), rows.only(first), notes
+
+
+def _versions(sides: tuple[Held, Held], turn: Rotation | None, dtype: str, look: Look, cuts: Nesting) -> list[Version]:
     """What is measured: the vectors and their PCA, in every encoding that is no finer than the file."""
     known, asking = sides
     finest = "float16" if np.dtype(dtype).itemsize == 2 else "float32"
     coarser = ENCODINGS[: ENCODINGS.index(finest) + 1]
     encodings = tuple(name for name in ENCODINGS[::-1] if name in look.encodings and name in coarser) or (finest,)
-    return [
-        Version(PLAIN, encodings, known.vectors, asking.vectors),
-        Version(PCA, encodings, turn.apply(known.vectors), turn.apply(asking.vectors)),
-    ]
+    plain = Version(PLAIN, encodings, known.vectors, asking.vectors)
+    if turn is None:
+        return [plain]
+    return [plain, Version(PCA, encodings, *(flushed(turn.apply(s.vectors), cuts, s.card.metric) for s in sides))]
 
 
 def _told(material: Material) -> list[str]:

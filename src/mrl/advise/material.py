@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mrl.advise.soundness import Soundness, survey
+from mrl.advise.lengths import extreme
+from mrl.advise.soundness import Found, Soundness, survey
 from mrl.evaluation import Judgements
+from mrl.nesting import Nesting
 from mrl.vectors import Embedded, Held, Source
 
 BLOCK = 4096  # rows read together
@@ -21,10 +23,11 @@ Numbers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """soundness: of all rows. held: the usable rows of the sample, float32, in random order."""
+    """soundness: of all rows. held: the usable rows of the sample, float32, in random order. numbers: (n,) theirs."""
 
     soundness: Soundness
     held: Held
+    numbers: Numbers
 
     @property
     def whole(self) -> bool:
@@ -41,7 +44,18 @@ def read(source: Source | Embedded, wanted: Numbers, seed: int) -> Material:
     names = np.concatenate(ids) if ids else wanted
     labels = None if source.labels is None else np.asarray(source.labels)[wanted[order]]
     held = Held(source.path, source.card, seen.vectors[order], names[order], labels, source.label_names)
-    return Material(seen.soundness, held)
+    return Material(seen.soundness, held, wanted[order])
+
+
+def measurable(material: Material, cuts: Nesting) -> tuple[Held, tuple[str, ...]]:
+    """The rows whose prefixes can all be measured; and which cannot, in words."""
+    held = material.held
+    odd = extreme(held.vectors, cuts, held.card.metric).any(axis=1)
+    if not odd.any():
+        return held, ()
+    found = Found.of(np.sort(material.numbers[odd]))
+    told = f"{held.path}: left out rows with a prefix of a length beyond what float32 products hold: {found}"
+    return held.only(np.flatnonzero(~odd)), (told,)
 
 
 def judged_rows(source: Source | Embedded, judgements: Judgements) -> Numbers:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from mrl.advise.lengths import flushed
 from mrl.evaluation.yardstick import KeptNeighbours
 from mrl.nesting import Metric, Nesting, prefix
 
@@ -79,7 +80,7 @@ def order(asked: Vectors, rows: Vectors, by: Metric, seed: int = 0) -> Order:
     stick = KeptNeighbours.of(asked, rows, 10, by)
 
     def kept(chosen: npt.NDArray[np.int64]) -> Doubles:
-        own = np.ascontiguousarray(asked[:, chosen]), np.ascontiguousarray(rows[:, chosen])
+        own = [flushed(np.ascontiguousarray(each[:, chosen]), cuts, by) for each in (asked, rows)]
         return np.asarray(stick.values(*own, cuts, by).mean(1))
 
     leading, last = kept(np.arange(cuts.width)), kept(np.arange(width)[::-1][: cuts.width])

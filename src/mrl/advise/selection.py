@@ -17,8 +17,10 @@ from mrl.advise.terms import Terms
 from mrl.card import Card
 from mrl.nesting import Nesting
 from mrl.promise import Parts, Promise, difference, fixed_sequence, gap, gap_bound, needed, p_value, split
+from mrl.promise.testing import FEWEST
 
 SHARES = (0.2, 0.6, 0.2)  # most to the tests: a promise needs queries, an order few, a figure is only looked at
+ENOUGH = ceil(FEWEST / min(SHARES))  # queries, for three parts
 MORE = 1.25  # times the queries there were, at least, where these did not do
 
 
@@ -76,19 +78,24 @@ class Trial:
         return self.order[self.passed] if self.passed < len(self.order) else None
 
 
-def check_count(queries: int) -> None:
+def check_enough(queries: int) -> None:
     """InputError for fewer queries than the three parts need."""
     split(queries, 0, SHARES)
 
 
 def tried(tune: Measured, calibrate: Measured, below: int, tolerance: float, alpha: float) -> Trial:
     """Order by one part, test by the other. below: bytes of a full vector, which a candidate must not reach."""
-    order, found = sequence(tune, tolerance, below), list[float]()
+    order, found = [] if hollow(tune, tolerance) else sequence(tune, tolerance, below), list[float]()
     for c in order:
         found.append(p_value(gap(calibrate.full, calibrate.values[c]), gap_bound(tolerance), alpha))
         if found[-1] > alpha:
             break
     return Trial(tuple(order), tuple(found), fixed_sequence(found, alpha))
+
+
+def hollow(tune: Measured, tolerance: float) -> bool:
+    """Whether the full width itself is worth no more than may be lost, so that finding nothing would keep that."""
+    return bool(tune.full.mean() <= tolerance)
 
 
 def selected(seen: Measured, about: About, terms: Terms) -> Choice:
@@ -108,7 +115,7 @@ def selected(seen: Measured, about: About, terms: Terms) -> Choice:
         _findings(dealt, _verdicts(dealt.tune, result, full, terms.tolerance, far), result, about.stored.nesting),
         _promise(dealt, result, about, terms),
         _untold(dealt, result, about, terms, far),
-        about.notes,
+        (*about.notes, *_hollow(dealt.tune, about, terms)),
         maps=about.stored.maps,
     )
 
@@ -119,6 +126,8 @@ def _verdicts(tune: Measured, result: Trial, full: int, tolerance: float, far: l
     for c, margin in enumerate(margins(tune.gaps, tolerance)):
         if tune.candidates[c].bytes >= full:
             verdicts[c] = "no smaller"
+        elif hollow(tune, tolerance):
+            verdicts[c] = "not tested"
         elif margin < -Z:
             verdicts[c] = "too far"
     for place, c in enumerate(result.order):
@@ -128,6 +137,17 @@ def _verdicts(tune: Measured, result: Trial, full: int, tolerance: float, far: l
     if result.chosen is not None:
         verdicts[result.chosen] = "chosen"
     return verdicts
+
+
+def _hollow(tune: Measured, about: About, terms: Terms) -> tuple[str, ...]:
+    """Why nothing was tested, and what to do."""
+    if not hollow(tune, terms.tolerance):
+        return ()
+    return (
+        f"nothing was tested: on the tune part's {len(tune.full):,} queries the full width itself has "
+        f"{about.measure} = {tune.full.mean():.4f}, no more than the {terms.tolerance:g} that may go, so vectors that "
+        "find nothing would do; give a tolerance well below it, or a measure at which the full width does better",
+    )
 
 
 def _findings(dealt: Dealt, verdicts: list[Verdict], result: Trial, trained: Nesting) -> tuple[Finding, ...]:

@@ -42,14 +42,18 @@ def by_encoding(
     for name in encodings:
         check_encoding(name)
     part = rows[:, : cuts.width]
-    return {name: stick.values(queries[:, : cuts.width], decoded(part, name), cuts, by) for name in encodings}
+    place = np.empty(part.shape, np.float32)  # takes memory only once it is written to
+    return {name: stick.values(queries[:, : cuts.width], decoded(part, name, place), cuts, by) for name in encodings}
 
 
-def decoded(rows: Vectors, encoding: str) -> Floats:
-    """(n, w) float32: what the codes of these rows, (n, w), stand for; the rows themselves for float32."""
-    if encoding == "float32":
+def decoded(rows: Vectors, encoding: str, place: Floats | None = None) -> Floats:
+    """(n, w) float32: what the codes of these rows, (n, w), stand for; float32 rows themselves for float32.
+
+    place: (n, w) where they are written, if there is one.
+    """
+    if encoding == rows.dtype == "float32":
         return np.asarray(rows, np.float32)
-    out = np.empty(rows.shape, np.float32)
+    out = np.empty(rows.shape, np.float32) if place is None else place
     for start in range(0, len(rows), CHUNK):
         part = np.ascontiguousarray(rows[start : start + CHUNK], np.float32)
         _check_finite(part, start)

@@ -11,7 +11,7 @@ import typer
 from mrl.adapt.spec import AdaptSpec
 from mrl.cli.progress import bar
 from mrl.cli.settings import Chosen, settings
-from mrl.cli.vectors import VECTORS, Reading, said
+from mrl.cli.vectors import VECTORS, Reading, check_unsaid, said
 from mrl.errors import InputError
 from mrl.options import option
 from mrl.vectors import Described, Source, is_table
@@ -93,7 +93,8 @@ def fit(
     for note in found.notes:
         said(note)
     Console(stderr=True).print(table(found.rows))
-    said(found.gate.sentence)
+    if found.gate.passed or force:
+        said(found.gate.sentence)
     if rows is not None:
         write_rows(rows, found.rows)
     typer.echo(found.save(out, force=force))
@@ -148,11 +149,7 @@ def _queries(asking: Asking, documents: Held, chosen: Chosen) -> Held | None:
     held = Reading(**{**chosen.of(Reading), **own}).source(asking.queries).held()
     if is_table(asking.queries):
         return held
-    if documents.card.maps:
-        raise InputError(
-            f"{documents.path} went through {', '.join(documents.card.maps)}, and {asking.queries} does not say "
-            "whether it did; map the queries into a table, with mrl adapt apply, and give that"
-        )
+    check_unsaid(asking.queries, documents.card, str(documents.path))
     return held.turned(held.vectors, documents.card)
 
 
@@ -262,6 +259,11 @@ def info(
     if found.keeps_scores:
         typer.echo("a rotation: full-width dot products, cosines and distances are what they were")
     if found.record:
+        parts = found.record["queries"]
+        typer.echo(
+            f"learned by {found.record['spec']['objective']}: {parts['fit']:,} learned from, {parts['watch']:,} "
+            f"watched by, {parts['gate']:,} at the gate; {found.record['seconds']:g} s"
+        )
         Console().print(table([Row(**row) for row in found.record["rows"]]))
         typer.echo(found.record["full width"])
         typer.echo(Gate.from_json(found.record["gate"]).sentence)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mrl.cli.vectors import said
+from mrl.cli.vectors import check_unsaid, said
 from mrl.errors import InputError
 from mrl.vectors import is_table, open_vectors
 
@@ -41,6 +41,7 @@ class Asked:
         if is_table(path):
             self._mapped = check_card(index.snapshot, self._source.card, str(path))
         else:
+            check_unsaid(path, index.snapshot.raw_card(), str(index.path))
             _check_width(path, self._source.card.width, index)
 
     def __len__(self) -> int:

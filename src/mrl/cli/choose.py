@@ -11,39 +11,40 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mrl.cli.settings import Chosen, settings
+from mrl.cli.sides import TRAINED, Asking, judged, sides
+from mrl.cli.vectors import Reading
 from mrl.errors import InputError
 from mrl.nesting import Nesting
 from mrl.options import option
-from mrl.vectors import FORMATS, Described, is_table, open_vectors
+from mrl.vectors import FORMATS, Described
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from mrl.adapt import Map
     from mrl.advise import Bill, Choice, Terms
     from mrl.advise.choice import Finding
     from mrl.evaluation import Judgements
-    from mrl.vectors import Held
+    from mrl.vectors import Source
 
-TRAINED = {"dims": "trained"}  # of Described; --dims are those that may be chosen
 LEGEND = "~ read, not trained"
 FRONT = ("chosen", "promised", "not shown", "not reached")  # verdicts of what was worth a test
 
 
 @dataclass(frozen=True)
 class Measuring:
-    """By what an answer is measured."""
+    """By what an answer is measured, and among how many rows."""
 
     measure: str | None = option(
         None,
         "recall@K: the share of the full width's nearest vectors that is kept. 1-NN: by labels. nDCG@K, MRR@K: by "
         "judgements. Without it nDCG@10 where there are judgements, 1-NN where there are labels, else recall@10.",
     )
-    labels: Path | None = option(None, "Labels of the vectors: an .npy, a column label, or a text with one a line.")
-    query_labels: Path | None = option(None, "Labels of the queries.")
-    judgements: Path | None = option(None, "Which vectors answer which query, by their ids; as in `mrl evaluate`.")
-    ids: Path | None = option(None, "Ids of the vectors: an .npy, a column id, or a text with one a line.")
-    query_ids: Path | None = option(None, "Ids of the queries.")
-    ignore_same_ids: bool = option(False, "A vector with the query's own id is no answer: queries are documents.")
+    rows: int | None = option(
+        None,
+        "At most so many vectors are searched, drawn at random beside the judged ones; without it 100,000, and fewer "
+        "of those that would take more than 512 MiB.",
+    )
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,14 @@ class Paid:
         return Bill(rows if self.vectors is None else self.vectors, self.replicas, self.price_per_gb_month)
 
 
-@settings(("Promise", Asked, {}), ("Measure", Measuring, {}), ("Cost", Paid, {}), ("A file", Described, TRAINED))
+@settings(
+    ("Promise", Asked, {}),
+    ("Measure", Measuring, {}),
+    ("Queries", Asking, {}),
+    ("Cost", Paid, {}),
+    ("Beside the vectors", Reading, {}),
+    ("A file", Described, TRAINED),
+)
 def choose(
     where: Annotated[Path, typer.Argument(metavar="VECTORS", help=f"{FORMATS}.")],
     queries: Annotated[
@@ -106,20 +114,54 @@ def choose(
     """
     from rich.console import Console
 
-    from mrl.advise import choose as chosen_of
-    from mrl.advise import yardstick
-
-    terms, measuring = Asked(**chosen.of(Asked)).terms(), Measuring(**chosen.of(Measuring))
-    _check(where, queries, by, out, themselves=measuring.ignore_same_ids)
-    judgements = _judgements(measuring, queries)
-    database, asking = _sides(where, queries, measuring, Described(**chosen.of(Described, TRAINED)), terms.seed)
-    bill = Paid(**chosen.of(Paid)).bill(len(database) + (0 if queries else len(asking)))
-    stick = yardstick(database, asking, measuring.measure or _usual(measuring, database, asking), judgements)
-    turned = None if by is None else _mapped(by, database, asking)
-    found = replace(chosen_of(database, asking, stick, terms, turned), bill=bill)
+    terms, measuring, asking = (
+        Asked(**chosen.of(Asked)).terms(),
+        Measuring(**chosen.of(Measuring)),
+        Asking(**chosen.of(Asking)),
+    )
+    _check(where, queries, by, out, themselves=asking.ignore_same_ids)
+    judgements = judged(asking, queries)
+    about, reading = Described(**chosen.of(Described, TRAINED)), Reading(**chosen.of(Reading))
+    both = sides(where, queries, reading, asking, about)
+    bill = Paid(**chosen.of(Paid)).bill(len(both[0]))
+    measure = measuring.measure or _usual(both, judgements, labelled=reading.labels is not None)
+    found = replace(_found(both, judgements, measure, measuring.rows, terms, by), bill=bill)
     Console(stderr=True).print(table(found, found.findings if everything else front(found)))
     typer.echo(str(found), err=True)
     _write(found, out)
+
+
+def _found(
+    both: tuple[Source, Source | None],
+    judgements: Judgements | None,
+    measure: str,
+    rows: int | None,
+    terms: Terms,
+    by: Path | None,
+) -> Choice:
+    """The choice, from vectors that were not read yet."""
+    from mrl.advise import choose as chosen_of
+    from mrl.advise import drawn, yardstick
+    from mrl.advise.asking import check_measure
+
+    check_measure(measure, judgements)
+    turn = None if by is None else _map(by, both[0])
+    use = drawn(*both, measure, judgements, most=rows, seed=terms.seed)
+    if turn is not None:
+        use = use.without(turn.seen(use.queries.vectors), f"the map {by}")
+    stick = yardstick(use.rows, use.queries, measure, judgements)
+    turned = None if turn is None else (turn.turned(use.rows), turn.turned(use.queries, side="queries"))
+    found = chosen_of(use.rows, use.queries, stick, terms, turned)
+    return replace(found, notes=(*use.notes, *found.notes))
+
+
+def _map(path: Path, database: Source) -> Map:
+    """A map that fits these vectors."""
+    from mrl.adapt import Map
+
+    found = Map.load(path)
+    found.check(database.card, str(database.path))
+    return found
 
 
 def _write(found: Choice, out: Path | None) -> None:
@@ -148,57 +190,12 @@ def _check(where: Path, queries: Path | None, by: Path | None, out: Path | None,
         )
 
 
-def _judgements(measuring: Measuring, queries: Path | None) -> Judgements | None:
-    from mrl.evaluation import Judgements
-
-    if measuring.judgements is None and measuring.ignore_same_ids:
-        raise InputError("--ignore-same-ids belongs to --judgements, which are not there; leave it out")
-    if measuring.judgements is None:
-        return None
-    if queries is None:
-        raise InputError("--judgements speak of queries, and there are none; give --queries")
-    return Judgements.read(measuring.judgements, ignore_same_ids=measuring.ignore_same_ids)
-
-
-def _sides(where: Path, queries: Path | None, measuring: Measuring, about: Described, seed: int) -> tuple[Held, Held]:
-    """(database, queries), in memory. Queries of a file that says nothing of itself are taken for the same model's."""
-    from mrl.advise import held_out
-
-    database = _held(where, about, measuring.ids, measuring.labels)
-    if queries is not None:
-        asking = _held(queries, Described(), measuring.query_ids, measuring.query_labels)
-        return database, asking if is_table(queries) else asking.turned(asking.vectors, database.card)
-    for name in ("query_labels", "query_ids"):
-        if getattr(measuring, name) is not None:
-            raise InputError(f"--{name.replace('_', '-')} belongs to --queries, which are not there; leave it out")
-    return held_out(database, seed=seed)
-
-
-def _held(path: Path, about: Described, ids: Path | None, labels: Path | None) -> Held:
-    if is_table(path) and about.given:
-        given = ", ".join(f"--{TRAINED.get(name, name)}" for name in about.given)
-        raise InputError(f"{path} is a table, whose card says what it is; leave {given} out")
-    return open_vectors(path, about=about, ids=ids, labels=labels, note=_note).held()
-
-
-def _note(text: str) -> None:
-    typer.echo(text, err=True)
-
-
-def _usual(measuring: Measuring, database: Held, queries: Held) -> str:
-    """The measure where nobody named one."""
-    if measuring.judgements is not None:
+def _usual(both: tuple[Source, Source | None], judgements: Judgements | None, *, labelled: bool) -> str:
+    """The measure where nobody named one. labelled: whether labels were given."""
+    if judgements is not None:
         return "nDCG@10"
-    labelled = measuring.labels is not None or (database.labels is not None and queries.labels is not None)
-    return "1-NN" if labelled else f"recall@{min(10, len(database))}"
-
-
-def _mapped(by: Path, database: Held, queries: Held) -> tuple[Held, Held]:
-    """Both sides as the map makes them."""
-    from mrl.adapt import Map
-
-    found = Map.load(by)
-    return found.turned(database), found.turned(queries, side="queries")
+    known = all(side is None or side.labels is not None for side in both)
+    return "1-NN" if labelled or known else f"recall@{min(10, len(both[0])) or 1}"
 
 
 def front(choice: Choice) -> list[Finding]:

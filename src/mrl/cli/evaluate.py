@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mrl.cli.settings import Chosen, settings
-from mrl.errors import InputError
+from mrl.errors import CardError, InputError
 from mrl.nesting import Nesting
 from mrl.options import option
 
@@ -119,9 +119,24 @@ def evaluate(
 
 def _by_labels(head: Path | None, best: bool, tables: tuple[Table, Table], how: dict[str, Any]) -> PerQuery:
     from mrl.evaluation import per_query
-    from mrl.heads import HeadWeights
+    from mrl.heads import IN_MAP, HeadWeights
 
+    if head is not None and (head / IN_MAP).is_file():
+        _check_map(head, tables[0])
     return per_query(*tables, None if head is None else HeadWeights.load(head, best=best), **how)
+
+
+def _check_map(where: Path, table: Table) -> None:
+    """CardError unless the table went through the map whose head it is."""
+    from mrl.adapt import Map
+
+    found = Map.load(where)
+    if str(found) not in table.card.maps:
+        through = ", ".join(table.card.maps) or "no map"
+        raise CardError(
+            f"the head of {where} classifies what went through {found}, and {table.path} went through {through}; map "
+            "the vectors with mrl adapt apply, or give the head of their own map"
+        )
 
 
 def _by_judgements(file: Path, judged: Judged, tables: tuple[Table, Table], how: dict[str, Any]) -> PerQuery:

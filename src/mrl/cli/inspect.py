@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,8 @@ import typer
 
 from mrl.cli.progress import bar
 from mrl.cli.settings import Chosen, settings
-from mrl.errors import InputError
+from mrl.cli.sides import TRAINED, Asking, judged, sides
+from mrl.cli.vectors import Reading
 from mrl.nesting import Nesting
 from mrl.options import option
 from mrl.vectors.described import Described
@@ -23,26 +24,17 @@ if TYPE_CHECKING:
     from mrl.advise.facts import Facts
     from mrl.advise.inspect import Inspection
     from mrl.advise.look import Look
-    from mrl.evaluation import Judgements
-    from mrl.vectors import Source
-
-TRAINED = {"dims": "trained"}  # of Described; --dims are those that are measured
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """By what prefixes are measured, beside the neighbours that they keep."""
+class Beside:
+    """What of a file is read with its vectors, and what is in other files; bad rows are left out in any case."""
 
+    ids: Path | None = option(None, "Ids of the vectors: an .npy, a column id, or a text with one a line.")
     labels: Path | None = option(
         None, "Labels of the vectors, for 1-NN: an .npy, a column label, or a text with one a line."
     )
-    query_labels: Path | None = option(None, "Labels of the queries.")
-    judgements: Path | None = option(
-        None, "Which vectors answer which query, by their ids, for nDCG; as in `mrl evaluate`."
-    )
-    ids: Path | None = option(None, "Ids of the vectors: an .npy, a column id, or a text with one a line.")
-    query_ids: Path | None = option(None, "Ids of the queries.")
-    ignore_same_ids: bool = option(False, "A vector with the query's own id is no answer: queries are documents.")
+    key: str | None = option(None, "The array or column of the vectors, where a file has several.")
 
 
 @dataclass(frozen=True)
@@ -64,14 +56,16 @@ class Sampled:
         return Look(dims=dims, k=self.k, rows=self.rows, queries=self.asked, seed=self.seed)
 
 
-@settings(("Measures", Wanted, {}), ("Sample", Sampled, {}), ("A file", Described, TRAINED))
+@settings(
+    ("Queries", Asking, {}),
+    ("Sample", Sampled, {}),
+    ("Beside the vectors", Beside, {}),
+    ("A file", Described, TRAINED),
+)
 def inspect(
     vectors: Annotated[Path, typer.Argument(help="A table's folder, or a file of vectors of any format.")],
     queries: Annotated[
         Path | None, typer.Option(help="Vectors that ask. Without them some rows do, and are not searched.")
-    ] = None,
-    key: Annotated[
-        str | None, typer.Option(help="The array or column of the vectors, where a file has several.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="A new folder for the report: report.html, figures, rows.jsonl, facts.json.")
@@ -90,14 +84,14 @@ def inspect(
     from mrl.advise.inspect import inspect as looked_at
     from mrl.disk import absent
 
-    wanted, look = Wanted(**chosen.of(Wanted)), Sampled(**chosen.of(Sampled)).look()
+    asking, look = Asking(**chosen.of(Asking)), Sampled(**chosen.of(Sampled)).look()
     if out is not None:
         absent(out)
-    judgements = _judgements(wanted, queries)
-    about = Described(**chosen.of(Described, TRAINED))
-    database, asking = _sides(vectors, queries, wanted, about, key)
+    judgements = judged(asking, queries)
+    reading, about = Reading(**chosen.of(Beside)), Described(**chosen.of(Described, TRAINED))
+    database, asks = sides(vectors, queries, reading, asking, about)
     with bar() as progress:
-        found = looked_at(database, asking, judgements, look, progress)
+        found = looked_at(database, asks, judgements, look, progress)
     _say(found)
     if out is not None:
         from mrl.report.inspection_writer import write_inspection
@@ -107,36 +101,6 @@ def inspect(
         typer.echo(json.dumps(found.to_json()))
     elif found.rows:
         typer.echo("\n".join(json.dumps(asdict(row)) for row in found.rows))
-
-
-def _judgements(wanted: Wanted, queries: Path | None) -> Judgements | None:
-    from mrl.evaluation import Judgements
-
-    if wanted.judgements is None:
-        return None
-    if queries is None:
-        raise InputError("--judgements speak of queries, and there are none; give --queries")
-    return Judgements.read(wanted.judgements, ignore_same_ids=wanted.ignore_same_ids)
-
-
-def _sides(
-    vectors: Path, queries: Path | None, wanted: Wanted, about: Described, key: str | None
-) -> tuple[Source, Source | None]:
-    """(database, queries), unread. Queries of a file that says nothing of itself are taken for the same model's."""
-    from mrl.vectors import is_table, open_vectors
-
-    if is_table(vectors) and about.given:
-        given = ", ".join(f"--{TRAINED.get(name, name)}" for name in about.given)
-        raise InputError(f"{vectors} is a table, whose card says what it is; leave {given} out")
-    database = open_vectors(vectors, about=about, ids=wanted.ids, labels=wanted.labels, key=key)
-    if queries is not None:
-        asking = open_vectors(queries, ids=wanted.query_ids, labels=wanted.query_labels, key=key)
-        same = is_table(queries) or asking.card.width != database.card.width
-        return database, asking if same else replace(asking, card=database.card)
-    for name in ("query_labels", "query_ids"):
-        if getattr(wanted, name) is not None:
-            raise InputError(f"--{name.replace('_', '-')} belongs to --queries, which are not there; leave it out")
-    return database, None
 
 
 def _say(found: Inspection) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 import typer
 
+from mrl.card import Card
 from mrl.cli.columns import Payload, of_kind
 from mrl.cli.progress import Progress
 from mrl.errors import CardError, InputError
@@ -64,6 +65,15 @@ def said(text: str) -> None:
     typer.echo(text, err=True)
 
 
+def check_unsaid(path: Path, card: Card, whose: str) -> None:
+    """InputError for a file, which says nothing of itself, beside vectors that went through a map."""
+    if card.maps and not is_table(path):
+        raise InputError(
+            f"{whose} went through {', '.join(card.maps)}, and {path} does not say whether it did; map it into a "
+            "table, with mrl adapt apply, and give that"
+        )
+
+
 def rows(path: Path, about: Described, beside: Beside) -> Rows:
     """The rows of a new index."""
     return _with_payload(of_source(beside.source(path, about)), beside)
@@ -80,6 +90,7 @@ def more_rows(path: Path, index: Index, beside: Beside) -> Rows:
 def _of_model(source: Source, index: Index) -> Source:
     """Vectors that say nothing of themselves, as those of the index."""
     card = index.snapshot.raw_card()
+    check_unsaid(source.path, card, str(index.path))
     if source.card.width != card.width:
         raise CardError(
             f"{card.model} has vectors of width {card.width}, got shape {(len(source), source.card.width)}; "

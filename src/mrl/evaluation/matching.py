@@ -74,18 +74,37 @@ class Matched:
 
 
 def places(table: Embedded, wanted: Collection[str]) -> dict[str, int]:
-    """The row of each wanted id that the table has."""
+    """The row of each wanted id that the table has. InputError for one that several rows have, as those of a file may.
+
+    Ids that nobody asks for may occur as often as they like.
+    """
     found: dict[str, int] = {}
-    first = 0
+    first = count = 0
     for ids in table.id_blocks():
         texts = map(str, ids.tolist())
-        found.update((text, row) for row, text in enumerate(texts, first) if text in wanted)
+        some = [(text, row) for row, text in enumerate(texts, first) if text in wanted]
+        found.update(some)
+        count += len(some)
         first += len(ids)
+    if count > len(found):
+        raise _twice(table, wanted)
     return found
 
 
+def _twice(table: Embedded, wanted: Collection[str]) -> InputError:
+    """For the first wanted id that two rows have."""
+    seen: dict[str, int] = {}
+    rows = enumerate(str(each) for ids in table.id_blocks() for each in ids.tolist())
+    twice, again = next((text, row) for row, text in rows if text in wanted and seen.setdefault(text, row) != row)
+    return InputError(
+        f"id {twice!r} occurs twice in {table.path}, in rows {seen[twice]} and {again}, and is asked for by its id; "
+        "give every row an id of its own, or leave one of the two out"
+    )
+
+
 def matched(judgements: Judgements, documents: Embedded, queries: Embedded) -> Matched:
-    """InputError where no query, or no document, of the judgements is in its table, or nothing is relevant."""
+    """InputError where no query, or no document, of the judgements is in its table, or one is twice, or nothing is
+    relevant."""
     asked = places(queries, judgements.grades.keys())
     _check_any(asked, judgements.grades.keys(), queries, "queries")
     judged = judgements.documents()

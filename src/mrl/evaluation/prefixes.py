@@ -117,7 +117,7 @@ def _check(database: Embedded, queries: Embedded, head: HeadWeights | None, k: i
             f"the head belongs to an encoder {head.fingerprint[:12]} and {database.path} to {fingerprint[:12]}; "
             "give the head of the run that embedded it"
         )
-    if head is not None and head.nesting != database.card.nesting:
+    if head is not None and not set(database.card.nesting.dims) <= set(head.nesting.dims):  # fewer, where it was cut
         raise InputError(
             f"the head was trained at {head.nesting}, {database.path} at {database.card.nesting}; "
             "give the head of the run that embedded it"

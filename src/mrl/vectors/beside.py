@@ -44,11 +44,15 @@ def _read(path: Path, name: str, what: str) -> Array:
         column = key_column(table, name, path)
         return typed(column.to_pylist()) if path.suffix == ".csv" else as_keys(column)
     try:
-        return typed(path.read_text(encoding="utf-8").splitlines())
+        lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError:
         raise InputError(
             f"{path} is no UTF-8 text; {what} are an .npy, a column {name}, or a text with one a line"
         ) from None
+    blank = next((number for number, line in enumerate(lines, 1) if not line.strip()), None)
+    if blank is not None:
+        raise InputError(f"{path}:{blank} is empty; {what} are one a line, each with a name or a number")
+    return typed(lines)
 
 
 def typed(texts: list[str]) -> Array:

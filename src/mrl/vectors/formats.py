@@ -14,8 +14,9 @@ from mrl.vectors.described import Described
 from mrl.vectors.dropping import without
 from mrl.vectors.found import Array, Found
 from mrl.vectors.source import Note, Source
-from mrl.vectors.source_arrow import read_arrow, read_parquet
+from mrl.vectors.source_arrow import read_arrow
 from mrl.vectors.source_hdf5 import read_hdf5
+from mrl.vectors.source_parquet import read_parquet
 from mrl.vectors.source_raw import read_fvecs, read_npy, read_npz, read_safetensors
 from mrl.vectors.source_table import of_table
 from mrl.vectors.table import Table
@@ -76,7 +77,7 @@ def open_vectors(
     for what, file, given in (("ids", ids, own), ("labels", labels, classes)):
         _check_count(path, found.reader.rows, what, file, given)
     checked = None if own is None else checked_ids(own, str(path if ids is None else ids))
-    source = Source(path, card, found.reader, checked, classes, names, note=_once(note))
+    source = Source(path, card, found.reader, checked, classes, names, note=_once(note), prompt=found.prompt)
     return source if drop_bad == "no" else without(source, zero=drop_bad == "zero")
 
 

@@ -36,13 +36,14 @@ class Reader(Protocol):
 
 class Found(NamedTuple):
     """reader: of the vectors. ids: (rows,) where they are not read along with these. labels: (rows,) integers or
-    strings. card, label_names: of a table, which says them."""
+    strings. card, label_names, prompt: of a table, which says them."""
 
     reader: Reader
     ids: Array | None = None
     labels: Array | None = None
     card: Card | None = None
     label_names: tuple[str, ...] = ()
+    prompt: str = ""
 
 
 def check_floats(where: str, dtype: Any, shape: Sequence[int]) -> None:

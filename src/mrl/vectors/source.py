@@ -29,7 +29,7 @@ class Source:
     path: the file. card: what they are. reader: reads its rows. ids: (reader.rows,) where they are not read along.
     labels: (reader.rows,) int64 or None. label_names: the name of each label, or (). left_out: rows of the file, by
     number, that are dropped. note: hears what has to be said of them.
-    what: what a row is called in refusals.
+    what: what a row is called in refusals. prompt: what stood before each text of a table, or "".
     """
 
     path: Path
@@ -41,6 +41,7 @@ class Source:
     left_out: Positions = field(default_factory=lambda: np.empty(0, np.int64))
     note: Note = lambda _: None
     what: str = "row"
+    prompt: str = ""
 
     def __len__(self) -> int:
         return self.reader.rows - len(self.left_out)

@@ -47,4 +47,6 @@ class OfTable:
 def of_table(table: Table, key: str | None) -> Found:
     if key is not None:
         raise InputError(f"{table.path} is a table, which holds its vectors alone; leave key {key!r} out")
-    return Found(OfTable(table), labels=table.labels, card=table.card, label_names=table.label_names)
+    return Found(
+        OfTable(table), labels=table.labels, card=table.card, label_names=table.label_names, prompt=table.prompt
+    )

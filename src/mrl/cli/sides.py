@@ -1,0 +1,73 @@
+"""What is searched and what asks: the options and the reading that `choose` and `inspect` share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mrl.cli.vectors import Reading
+from mrl.errors import InputError
+from mrl.options import option
+from mrl.vectors import Described, Source, is_table
+
+if TYPE_CHECKING:
+    from mrl.evaluation import Judgements
+
+TRAINED = {"dims": "trained"}  # of Described; --dims are those that are measured
+OF_QUERIES = ("query_labels", "query_ids", "query_key")
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What goes with the queries."""
+
+    query_labels: Path | None = option(None, "Labels of the queries.")
+    query_ids: Path | None = option(None, "Ids of the queries.")
+    query_key: str | None = option(None, "Which array or column of their file has the queries.")
+    judgements: Path | None = option(
+        None, "Which vectors answer which query, by their ids, for nDCG and MRR; as in `mrl evaluate`."
+    )
+    ignore_same_ids: bool = option(False, "A vector with the query's own id is no answer: queries are documents.")
+
+
+def judged(asking: Asking, queries: Path | None) -> Judgements | None:
+    """The judgements, if there are any."""
+    from mrl.evaluation import Judgements
+
+    if asking.judgements is None and asking.ignore_same_ids:
+        raise InputError("--ignore-same-ids belongs to --judgements, which are not there; leave it out")
+    if asking.judgements is None:
+        return None
+    if queries is None:
+        raise InputError("--judgements speak of queries, and there are none; give --queries")
+    return Judgements.read(asking.judgements, ignore_same_ids=asking.ignore_same_ids)
+
+
+def sides(
+    where: Path, queries: Path | None, reading: Reading, asking: Asking, about: Described
+) -> tuple[Source, Source | None]:
+    """(database, queries), unread. Queries of a file that says nothing of itself are taken for the same model's."""
+    if is_table(where) and about.given:
+        given = ", ".join(f"--{TRAINED.get(name, name)}" for name in about.given)
+        raise InputError(f"{where} is a table, whose card says what it is; leave {given} out")
+    for name in OF_QUERIES if queries is None else ():
+        if getattr(asking, name) is not None:
+            raise InputError(f"--{name.replace('_', '-')} belongs to --queries, which are not there; leave it out")
+    database = reading.source(where, about)
+    return database, None if queries is None else _queries(queries, database, reading, asking)
+
+
+def _queries(path: Path, database: Source, reading: Reading, asking: Asking) -> Source:
+    own = replace(reading, ids=asking.query_ids, labels=asking.query_labels, key=asking.query_key)
+    found = own.source(path)
+    if not is_table(path):
+        if database.card.maps:
+            raise InputError(
+                f"{database.path} went through {', '.join(database.card.maps)}, and {path} does not say whether it "
+                "did; map them first (mrl adapt apply) and give their table"
+            )
+        if found.card.width == database.card.width:
+            found = replace(found, card=database.card)
+    database.card.check_fits(found.card, (str(database.path), str(path)))
+    return found

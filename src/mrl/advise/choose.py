@@ -41,9 +41,10 @@ def choose(
     """
     terms = Terms() if terms is None else terms
     raw = _side(database, queries)
-    stored, card = (raw, database.card) if turned is None else (_side(*turned), turned[0].card)
+    kept = (database, queries) if turned is None else turned
+    stored, card = raw if turned is None else _side(*kept), kept[0].card
     cuts = terms.cuts(card)
-    _check_lengths((database, queries), (database, queries) if turned is None else turned, cuts)
+    _check_lengths((database, queries), kept, cuts)
     encodings, notes = usable(stored.rows[:, : cuts.width], terms.encodings)
     if not encodings:
         raise InputError(f"no encoding is left to choose from: {notes[0]}")

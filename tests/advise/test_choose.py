@@ -217,6 +217,8 @@ def test_what_float16_cannot_hold_is_left_out_and_noted(two):
         ({"confidence": 1.0}, r"confidence must be ≥ 0\.5 and < 1, got 1\.0"),
         ({"confidence": 0.05}, r"confidence must be ≥ 0\.5 and < 1, got 0\.05"),
         ({"encodings": ("int4",)}, "unknown encoding 'int4'; known are 1bit, int8, float16, float32"),
+        ({"seed": -1}, "seed must be an integer ≥ 0, got -1"),
+        ({"seed": 1.5}, r"seed must be an integer ≥ 0, got 1\.5"),
         ({"encodings": ()}, "there is no encoding to choose from; give at least one"),
     ],
 )
@@ -242,3 +244,65 @@ def test_what_cannot_be_chosen_from_is_named(two):
     bad.vectors[5, 3] = np.nan
     with pytest.raises(InputError, match="rows 5 has a NaN or an Inf"):
         choose(bad, queries, stick)
+
+
+# ------------------------------------------------------------------------------------------- what promises nothing
+
+
+@pytest.mark.parametrize("full", [0.0, 0.004, 0.01, 0.02, 0.022])
+def test_a_tolerance_that_lets_everything_go_chooses_nothing(full):
+    right = (np.arange(5000) < full * 5000) * 1.0
+    found = selected(Measured(right, LADDER, np.stack([right * 0] * 8)), ABOUT, Terms(tolerance=0.02))
+    assert found.chosen is None
+    assert found.promise is None
+    assert set(verdicts(found).values()) == {"not tested", "no smaller"}
+    assert "nothing was tested: on the tune part's 1,000 queries the full width itself has 1-NN = 0.0" in str(found)
+    assert "not surely more than the 0.02 that may go" in str(found)
+    assert "e+" not in str(found)
+    assert Choice.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+def test_copies_of_a_query_count_once(two):
+    rows, queries = two
+    some = queries.only(np.repeat(np.arange(300), 3))
+    terms = Terms(0.1, dims=Nesting((16, 64)), encodings=("float32", "int8"))
+    found = choose(rows, some, yardstick(rows, some, "recall@10"), terms)
+    assert sum(found.queries) == 300
+    assert found.notes == ("900 queries are 300 different vectors: copies count as one query, by their mean",)
+    once = choose(rows, queries.only(np.arange(300)), yardstick(rows, queries.only(np.arange(300)), "recall@10"), terms)
+    assert once.notes == ()
+    few = queries.only(np.arange(900) % 40)
+    with pytest.raises(InputError, match=r"40 queries leave 8, 24, 8 to tune, calibrate, report"):
+        choose(rows, few, yardstick(rows, few, "recall@10"), terms)
+
+
+def test_a_group_of_copies_is_worth_its_mean():
+    draws = np.random.default_rng(0)
+    seen = Measured(draws.random(6), LADDER, draws.random((8, 6)))
+    same = np.array([1, 0, 1, 2, 2, 2])
+    found = seen.merged(same)
+    for group in range(3):
+        np.testing.assert_allclose(found.full[group], seen.full[same == group].mean())
+        np.testing.assert_allclose(found.values[:, group], seen.values[:, same == group].mean(1))
+    assert seen.merged(np.arange(6)[::-1]) is seen
+
+
+def test_a_row_with_a_prefix_too_short_is_named_by_its_id(two):
+    rows, queries = (each.turned(each.vectors.copy(), CARD) for each in two)
+    rows.vectors[7, :8] = 1e-18
+    mixed = rows.only(np.random.default_rng(0).permutation(len(rows)))
+    stick = yardstick(mixed, queries, "1-NN")
+    with pytest.raises(InputError, match=r"rows0: the first 8 dims of the row with id 7 have length 2\.8e-18 \(1 such"):
+        choose(mixed, queries, stick, Terms(0.05))
+    assert choose(mixed, queries, stick, Terms(0.05, dims=Nesting((16, 64)))).full > 0.5
+    queries.vectors[5, :8] = 1e-18
+    with pytest.raises(InputError, match="rows1: the first 8 dims of the row with id 5"):
+        choose(two[0], queries, yardstick(two[0], queries, "1-NN"), Terms(0.05))
+
+
+def test_queries_without_a_class_are_left_out_with_a_note(two):
+    rows, queries = two
+    queries = replace(queries, labels=np.where(np.arange(900) < 100, -1, queries.labels))
+    found = choose(rows, queries, yardstick(rows, queries, "1-NN"), Terms(0.05, dims=Nesting((64,))))
+    assert sum(found.queries) == 800
+    assert found.notes == ("100 of 900 queries of rows1 have no class: left out",)

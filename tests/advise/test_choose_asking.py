@@ -1,5 +1,6 @@
 """Who asks, and by which measure."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,3 +81,70 @@ def test_labels_with_names_are_compared_by_name():
     bare = Held(rows.path, CARD, vectors[:3], np.arange(3), np.array([1, 0, 1]))
     with pytest.raises(InputError, match="rows names its labels and rows does not, so they cannot be compared"):
         yardstick(rows, bare, "1-NN")
+
+
+def test_copies_of_a_row_that_asks_are_not_searched():
+    one = made(60)
+    whole = Held.of(np.repeat(one.vectors, 4, axis=0), CARD, np.repeat(one.labels, 4), "four times")
+    rows, queries = held_out(whole)
+    asked = {row.tobytes() for row in queries.vectors}
+    assert len(asked) == len(queries) <= 12
+    assert len(rows) == 240 - 4 * len(queries)
+    assert not asked & {row.tobytes() for row in rows.vectors}
+    with pytest.raises(InputError, match="has 16 rows, 4 of them different, too few to hold any out"):
+        held_out(whole.only(np.arange(16)))
+
+
+def test_mapped_vectors_do_not_ask_for_themselves():
+    mapped = Held.of(made(50).vectors, replace(CARD, maps=("linear:ab",)), path="mapped")
+    with pytest.raises(
+        InputError, match=r"mapped went through linear:ab: rows held out of it may be those that this was"
+    ):
+        held_out(mapped)
+
+
+def test_held_out_counts_are_integers():
+    with pytest.raises(InputError, match=r"most must be an integer ≥ 1, got 2\.5"):
+        held_out(made(50), most=2.5)
+    with pytest.raises(InputError, match="seed must be an integer ≥ 0, got -1"):
+        held_out(made(50), seed=-1)
+
+
+def test_what_has_no_class_is_left_out_and_said():
+    rows, queries = made(40), made(12, 1)
+    rows.labels[:10] = -1
+    queries.labels[:] = [-1, -1, *[0, 1, 2] * 3, 9]
+    stick = yardstick(rows, queries, "1-NN")
+    assert stick.asked.tolist() == list(range(2, 12))
+    assert stick.notes == (
+        "10 of 40 rows of rows0 have no class: left out",
+        "2 of 12 queries of rows1 have no class: left out",
+        "1 queries of rows1 are of classes that no row has: no version can answer them",
+    )
+    assert stick.values(queries.vectors, rows.vectors, CARD.nesting, "cosine")[:, -1].tolist() == [0, 0]
+    known = np.flatnonzero(rows.labels >= 0)
+    clean = yardstick(rows.only(known), queries.only(np.arange(2, 12)), "1-NN")
+    np.testing.assert_array_equal(
+        stick.values(queries.vectors, rows.vectors, CARD.nesting, "cosine"),
+        clean.values(queries.vectors[2:], rows.vectors[known], CARD.nesting, "cosine"),
+    )
+    queries.labels[:] = -1
+    with pytest.raises(InputError, match="no query of rows1 has a class; give labels, or measure recall@10"):
+        yardstick(rows, queries, "1-NN")
+    rows.labels[:] = -1
+    with pytest.raises(InputError, match="no row of rows0 has a class"):
+        yardstick(rows, queries, "1-NN")
+
+
+@pytest.mark.parametrize("measure", ["recall@10", "1-NN"])
+def test_a_query_s_own_row_is_ignored_by_judgements_alone(measure):
+    judgements = Judgements.of([(0, 3, 1), (4, 7, 2)], ignore_same_ids=True)
+    with pytest.raises(InputError, match=f"{measure} does not ignore a query's own row, which would be found by every"):
+        yardstick(made(40), made(6, 1), measure, judgements)
+
+
+def test_a_row_too_short_is_named_by_its_id():
+    rows = made(40)
+    rows.vectors[7] *= 1e-20
+    with pytest.raises(InputError, match=r"rows0: the first 8 dims of the row with id 7 have length .*1 such rows"):
+        yardstick(rows.only(np.arange(39, -1, -1)), made(6, 1), "recall@5")

@@ -45,6 +45,7 @@ def test_bytes_are_said_in_powers_of_a_thousand(count, text):
 @pytest.mark.parametrize(
     ("values", "text"),
     [
+        ({"vectors": 2.5}, r"vectors must be an integer ≥ 1, got 2\.5"),
         ({"vectors": 0}, "vectors must be an integer ≥ 1, got 0"),
         ({"vectors": 5, "replicas": 0}, "replicas must be an integer ≥ 1, got 0"),
         ({"vectors": 5, "price": -1.0}, "price per GB and month must be ≥ 0 and finite, got -1.0"),

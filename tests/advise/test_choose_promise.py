@@ -107,6 +107,17 @@ def test_it_has_the_power_to_choose_what_is_safe():
     assert size == pool.candidates[7].bytes
 
 
+def test_copies_of_queries_make_nothing_surer():
+    """Three hundred different queries, each there 10 times, of which the only candidate loses just too much."""
+    wrong, pool = 0, exactly(0.06, 20_000, 0, 0.5)
+    for repeat in range(REPEATS):
+        some = np.random.default_rng(repeat).choice(pool, 300)
+        same = np.repeat(np.arange(300), 10)
+        dealt = Dealt.of(made(some[same][None]).merged(same), seed=repeat)
+        wrong += tried(dealt.tune, dealt.calibrate, BELOW, 0.059, ALPHA).chosen is not None
+    assert wrong <= ALLOWED
+
+
 # --------------------------------------------------------------------------------------------- real vectors
 
 

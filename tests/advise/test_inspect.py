@@ -217,6 +217,60 @@ def test_a_narrow_width_and_trained_dims():
     assert all(row.trained == (not row.run.startswith("PCA")) for row in found.rows)
 
 
+def test_copies_of_rows_that_ask_are_not_searched():
+    some = without_labels(ROWS).only(np.repeat(np.arange(100), 4))
+    found = inspect(some, look=Look(dims=CUTS))
+    asked = found.rows[0].queries
+    assert asked <= 80
+    assert found.facts.sampled == 400 - 4 * asked
+    assert f"rows: left out copies of rows that ask: {3 * asked}" in found.notes
+
+
+def test_rows_with_a_prefix_too_short_are_named_and_left_out():
+    vectors = ROWS.vectors.copy()
+    vectors[[7, 300], :4] = 1e-18
+    found = inspect(replace(ROWS, vectors=vectors), QUERIES, look=Look(dims=CUTS))
+    text = "rows: left out rows with a prefix of a length beyond what float32 products hold: 2 (rows 7, 300)"
+    assert text in found.notes
+    assert found.facts.sampled == 398
+    by_length = inspect(replace(ROWS, vectors=vectors, card=replace(CARD, metric="l2")), look=Look(dims=CUTS))
+    assert not any("prefix" in note for note in by_length.notes)
+
+
+def test_what_pca_leaves_of_nothing_is_nothing():
+    """Rows of one block of coordinates, of which leading axes of the other block see only rounding."""
+    vectors = np.zeros((400, WIDTH), np.float32)
+    draws = np.random.default_rng(0).normal(size=(400, WIDTH // 2)).astype(np.float32)
+    vectors[:200, : WIDTH // 2], vectors[200:, WIDTH // 2 :] = 100 * draws[:200], draws[200:]
+    found = inspect(Held.of(vectors, CARD, path="blocks"), look=Look(dims=Nesting((13, WIDTH)), k=3))
+    assert {row.run for row in found.rows} >= {"as they are", "PCA"}
+
+
+def test_rows_and_queries_without_a_class_are_left_out():
+    rows = replace(ROWS, labels=np.where(np.arange(400) < 50, -1, ROWS.labels))
+    queries = replace(QUERIES, labels=np.where(np.arange(60) < 20, -1, QUERIES.labels))
+    found = inspect(rows, queries, look=Look(dims=CUTS))
+    assert "rows: left out rows without a class: 50" in found.notes
+    assert "queries: left out queries without a class: 20" in found.notes
+    known = ROWS.only(np.arange(50, 400)), QUERIES.only(np.arange(20, 60))
+    clean = per_query(*known, dims=CUTS).values["1-NN"].mean(1)
+    assert [value(found, "as they are", "1-NN", dim).value for dim in CUTS.dims] == pytest.approx(clean)
+
+
+def test_why_labels_are_not_measured_is_said():
+    found = inspect(ROWS, without_labels(QUERIES), look=Look(dims=CUTS))
+    assert found.measures == ["recall@10"]
+    assert "1-NN is not measured: queries has no labels" in found.notes
+    found = inspect(replace(ROWS, labels=np.zeros(400, int)), look=Look(dims=CUTS))
+    assert found.measures == ["recall@10"]
+    assert any("all rows of rows have one label, so every neighbour has the right one" in n for n in found.notes)
+
+
+def test_mapped_rows_that_ask_may_have_been_fitted_on():
+    found = inspect(replace(without_labels(ROWS), card=replace(CARD, maps=("linear:ab",))), look=Look(dims=CUTS))
+    assert "rows went through linear:ab, and rows of it ask: those that this was fitted on" in found.notes[0]
+
+
 # ------------------------------------------------------------------------------------------------ refusals
 
 
@@ -237,6 +291,8 @@ def test_labels_with_names_are_compared_by_name():
         ({"queries": QUERIES.only(np.arange(0))}, InputError, "queries has no rows; give queries, or leave them out"),
         ({"judgements": Judgements.of([(1, 2, 1)])}, InputError, "judgements speak of queries, which are not there"),
         ({"database": ROWS.only(np.arange(0))}, InputError, "rows has no rows; give vectors to inspect"),
+        ({"look": Look(k=320)}, InputError, "k must lie below the 320 rows of rows that are searched, got 320"),
+        ({"look": Look(k=50, rows=50), "queries": QUERIES}, InputError, "k must lie below the 50 rows of rows"),
         ({"look": Look(dims=Nesting((8, 30)))}, NestingError, "need vectors of at least 30 dims, got 24"),
     ],
 )
@@ -250,6 +306,10 @@ def test_what_does_not_belong_together_is_refused(change, error, said):
 def test_a_look_at_nothing_is_refused(name):
     with pytest.raises(InputError, match=f"{name} must be an integer ≥ 1, got 0"):
         Look(**{name: 0})
+    with pytest.raises(InputError, match=rf"{name} must be an integer ≥ 1, got 2\.5"):
+        Look(**{name: 2.5})
+    with pytest.raises(InputError, match="seed must be an integer ≥ 0, got -1"):
+        Look(seed=-1)
     with pytest.raises(InputError, match="unknown encoding 'int4'"):
         Look(encodings=("int4",))
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mrl.advise import by_encoding, decoded, usable
+from mrl.advise.versions import compared
 from mrl.errors import InputError, NestingError
 from mrl.evaluation.yardstick import KeptNeighbours, NearestLabel
 from mrl.nesting import Nesting
@@ -96,3 +97,19 @@ def test_bad_input_is_named():
     for name in ("float16", "int8", "1bit"):
         with pytest.raises(InputError, match="rows 11 has a NaN or an Inf; leave such rows out"):
             by_encoding(stick, queries, rows, CUTS, "cosine", (name,))
+
+
+def test_what_codes_leave_of_a_short_prefix_has_no_direction():
+    """Leading values so skewed that one bit stands for what is all but 0: in few rows, and below 1e-15."""
+    draws = np.random.default_rng(0)
+    rows = draws.normal(size=(300, 13)).astype(np.float32)
+    rows[:, :3] = 0
+    rows[:150, :3] = 1e-16
+    queries = rows[:20].copy()
+    queries[:, :3] = 1
+    for name in NAMES[1:]:
+        found = compared(rows, name, Nesting((3, 13)), "cosine")
+        assert not found[:, :3].any()
+        np.testing.assert_array_equal(found[:, 3:], decoded(rows, name)[:, 3:])
+    stick = KeptNeighbours.of(queries, rows, 5, "cosine")
+    assert by_encoding(stick, queries, rows, Nesting((3, 13)), "cosine", NAMES[1:])["int8"].shape == (2, 20)

@@ -15,6 +15,7 @@ from mrl.advise import Choice, Terms, choose, held_out, yardstick
 from mrl.cli.choose import choose as verb
 from mrl.maps import fit_pca
 from mrl.vectors import Held
+from mrl.vectors.copies import digests
 
 WIDTH = 32
 CARD = Card("clouds", WIDTH, Nesting((8, 16, WIDTH)))
@@ -149,6 +150,8 @@ def test_the_choice_is_written_and_read_back(files):
         (("--dims", "8,64"), "dims 8,64 need vectors of at least 64 dims, got 32; drop the wider dims"),
         (("--dims", "8,x"), "cannot read dims from '8,x'"),
         (("--vectors", "0"), "vectors must be an integer ≥ 1, got 0"),
+        (("--seed", "-1"), "seed must be an integer ≥ 0, got -1"),
+        (("--rows", "0"), "rows must be an integer ≥ 1, got 0"),
         (("--measure", "P@10"), "unknown measure 'P@10'; known are recall@K, 1-NN, nDCG@K, MRR@K"),
         (("--measure", "1-NN"), "has no labels, which this measures by; give them"),
         (("--judgements", "qrels"), "--judgements speak of queries, and there are none; give --queries"),
@@ -185,3 +188,95 @@ def test_too_few_rows_and_a_table_that_says_what_it_is(files):
     assert "is a table, whose card says what it is; leave --trained, --metric out" in refused(
         files / "table", "--trained", "8,32", "--metric", "dot"
     ).replace("--metric, --trained", "--trained, --metric")
+
+
+def test_a_file_that_says_nothing_beside_a_mapped_table_is_refused(files):
+    turn = Map(fit_pca(ROWS), CARD, CARD.nesting)
+    with Table.create(files / "mapped", turn.card) as table:
+        table.add(turn.apply(ROWS))
+    text = f"mapped went through {turn.name}, and {files / 'asks.npy'} does not say whether it did; map it into a table"
+    assert text in refused(files / "mapped", "--queries", files / "asks.npy")
+    assert f"went through {turn.name}: rows held out of it may be those" in refused(files / "mapped")
+    with Table.create(files / "asked", turn.card) as table:
+        table.add(turn.apply(ASKS))
+    found, _ = chosen(files / "mapped", "--queries", files / "asked", "--tolerance", 0.05)
+    assert found.full == 1
+    text = refused(files / "mapped", "--queries", files / "asked", "--dims", "4")
+    assert "dim 4 cannot be read: this embedding was trained at 8,16,32" in text
+
+
+def test_queries_that_the_map_saw_are_left_out(files):
+    card = Card("rows", WIDTH, Nesting((8, WIDTH)))
+    Map(fit_pca(ROWS), card, card.nesting, known=digests(ASKS[:100])).save(files / "map")
+    words = (files / "rows.npy", "--tolerance", 0.1, "--map", files / "map", "--queries", files / "asks.npy")
+    found, said = chosen(*words)
+    assert sum(found.queries) == 700
+    note = f"100 of 800 queries are those that the map {files / 'map'} was fitted on or watched by: left out"
+    assert note in found.notes
+    assert note in said
+    assert "dim 4 cannot be read: this embedding was trained at 8,32" in refused(*words, "--dims", "4,8")
+    np.save(files / "asks.npy", ASKS[:130])
+    assert "and the 30 others are too few for a promise; give queries that it never saw" in refused(*words)
+
+
+def test_keys_and_bad_rows(files):
+    rows = ROWS.copy()
+    rows[3] = np.nan
+    np.savez(files / "both.npz", emb=rows, other=ROWS)
+    np.savez(files / "asks.npz", first=ASKS, second=ASKS)
+    words = (files / "both.npz", "--queries", files / "asks.npz", "--tolerance", 0.1)
+    assert "name the one meant as key" in refused(*words)
+    assert "name the one meant as key" in refused(*words, "--key", "emb")
+    words = (*words, "--key", "emb", "--query-key", "first")
+    assert "row 3 has a NaN or an Inf" in refused(*words)
+    found, said = chosen(*words, "--drop-bad", "yes")
+    assert found.rows == 1499
+    assert "1 rows are left out, 1 with a NaN or an Inf: row 3" in said
+    assert "--query-key belongs to --queries, which are not there" in refused(files / "both.npz", "--query-key", "a")
+
+
+def test_of_many_rows_a_sample(files):
+    found, said = chosen(files / "rows.npy", "--queries", files / "asks.npy", "--rows", 500, "--tolerance", 0.1)
+    assert (found.rows, found.bill.vectors) == (500, 1500)
+    assert "rows.npy: 500 of 1,500 rows were drawn at random; what is promised holds for so many" in said
+    assert found.notes[0] in said
+
+
+def test_copies_are_said(files):
+    np.save(files / "rows.npy", np.repeat(ROWS, 3, axis=0))
+    np.save(files / "asks.npy", np.repeat(ASKS, 2, axis=0))
+    found, _ = chosen(files / "rows.npy", "--queries", files / "asks.npy", "--tolerance", 0.1)
+    assert sum(found.queries) == 800
+    assert "1,600 queries are 800 different vectors: copies count as one query, by their mean" in found.notes
+    found, _ = chosen(files / "rows.npy", "--tolerance", 0.1)
+    assert any("rows are copies of those that ask" in note for note in found.notes)
+
+
+def test_a_tolerance_that_lets_everything_go_chooses_nothing(files):
+    np.save(files / "labels.npy", LABELS)
+    np.save(files / "wanted.npy", np.where(np.arange(800) < 6, WANTED, 77))
+    labelled = ("--labels", files / "labels.npy", "--query-labels", files / "wanted.npy")
+    found, said = chosen(files / "rows.npy", "--queries", files / "asks.npy", *labelled)
+    assert found.chosen is None
+    assert "nothing was tested: on the tune part's 160 queries the full width itself has 1-NN = 0.0" in said
+    assert "are of classes that no row has: no version can answer them" in said
+
+
+def test_a_row_that_cannot_be_measured_is_named_by_its_place_in_the_file(files):
+    rows = ROWS.copy()
+    rows[7, :8] = 1e-18
+    np.save(files / "rows.npy", rows)
+    assert "rows.npy: the first 8 dims of the row with id 7 have length" in refused(files / "rows.npy", "--seed", 1)
+
+
+def test_queries_that_are_documents_are_measured_by_judgements_alone(files):
+    (files / "qrels").write_text("\n".join(f"{i} 0 {(i + 1) % 1500} 1" for i in range(1500)))
+    words = (files / "rows.npy", "--queries", files / "rows.npy", "--judgements", files / "qrels", "--ignore-same-ids")
+    assert "recall@10 does not ignore a query's own row" in refused(*words, "--measure", "recall@10")
+    found, _ = chosen(*words, "--tolerance", 0.1)
+    assert found.measure == "nDCG@10"
+
+
+def test_no_rows_are_refused(files):
+    np.save(files / "none.npy", ROWS[:0])
+    assert "none.npy has no rows; give vectors" in refused(files / "none.npy")

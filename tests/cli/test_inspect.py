@@ -144,3 +144,37 @@ def test_what_cannot_be_is_refused(vectors, queries, tmp_path):
         table.add(VECTORS)
     said = refused(tmp_path / "table", "--metric", "dot", "--trained", "8,16")
     assert "is a table, whose card says what it is; leave --metric, --trained out" in said
+
+
+def test_a_file_that_says_nothing_beside_a_mapped_table_is_refused(queries, tmp_path):
+    with Table.create(tmp_path / "mapped", Card("v", WIDTH, Nesting((WIDTH,)), maps=("linear:ab",))) as table:
+        table.add(VECTORS)
+    text = f"mapped went through linear:ab, and {queries} does not say whether it did; map it into a table"
+    assert text in refused(tmp_path / "mapped", "--queries", queries)
+
+
+def test_each_file_has_its_own_key(vectors, tmp_path):
+    np.savez(tmp_path / "v.npz", emb=VECTORS, other=VECTORS[::-1])
+    np.savez(tmp_path / "q.npz", ask=QUERIES, other=QUERIES[::-1])
+    np.save(tmp_path / "q.npy", QUERIES)
+    wanted = done(vectors, "--queries", tmp_path / "q.npy").stdout
+    words = (tmp_path / "v.npz", "--key", "emb", "--queries")
+    assert done(*words, tmp_path / "q.npy").stdout == wanted
+    assert done(*words, tmp_path / "q.npz", "--query-key", "ask").stdout == wanted
+    assert "name the one meant as key" in refused(*words, tmp_path / "q.npz")
+
+
+def test_settings_that_cannot_be(vectors):
+    assert "seed must be an integer ≥ 0, got -1" in refused(vectors, "--seed", -1)
+    assert "k must lie below the 160 rows of" in refused(vectors, "--k", 5000)
+    assert "--ignore-same-ids belongs to --judgements" in refused(vectors, "--ignore-same-ids")
+
+
+def test_labels_that_measure_nothing_are_said(vectors, queries, tmp_path):
+    (tmp_path / "one.txt").write_text("a\n" * 200)
+    np.save(tmp_path / "labels.npy", LABELS)
+    said = done(vectors, "--labels", tmp_path / "one.txt").stderr
+    assert "1-NN is not measured: all rows of" in said
+    assert "1-NN accuracy" not in said
+    said = done(vectors, "--labels", tmp_path / "labels.npy", "--queries", queries).stderr
+    assert f"1-NN is not measured: {queries} has no labels" in said

@@ -68,3 +68,18 @@ def test_kept_neighbours_are_those_of_a_plain_search(two, metric):
     assert (found[-1] == 1).all()
     part = stick.only(np.array([4, 2]))
     np.testing.assert_array_equal(part.values(two[1].vectors, two[0].vectors, CUTS, metric), found[:, [4, 2]])
+
+
+def test_rows_without_a_class_are_not_searched_and_an_unknown_class_is_never_found():
+    draws = np.random.default_rng(0)
+    rows, queries = draws.normal(size=(40, 8)), draws.normal(size=(9, 8))
+    labels, wanted = np.where(np.arange(40) % 2, np.arange(40) % 3, -1), np.array([0, 1, 2] * 2 + [-1] * 3)
+    stick = NearestLabel.of(labels, wanted)
+    found = stick.values(queries, rows, CUTS, "dot")
+    for level, dim in enumerate(CUTS.dims):
+        scores = queries[:, :dim] @ rows[:, :dim].T
+        scores[:, labels < 0] = -np.inf
+        nearest = labels[scores.argmax(1)]
+        np.testing.assert_array_equal(found[level], (nearest == wanted) & (wanted >= 0))
+    assert not found[:, 6:].any()
+    assert not NearestLabel.of(np.zeros(40, int), np.full(9, -1)).values(queries, rows, CUTS, "dot").any()

@@ -23,7 +23,7 @@ def classed(rows: Held, queries: Held, *, judged: bool) -> tuple[Held, Held, tup
     notes = (
         f"{side.path}: left out {what} without a class: {_without(side):,}" for side, what in sides if _without(side)
     )
-    known, asking = (side.only(np.flatnonzero(side.need_labels() >= 0)) for side, _ in sides)
+    known, asking = (_with_class(side) for side, _ in sides)
     return known, asking, tuple(notes)
 
 
@@ -44,6 +44,10 @@ def _why_not(rows: Held, queries: Held, *, judged: bool) -> str | None:
 
 def _without(side: Held) -> int:
     return int((side.need_labels() < 0).sum())
+
+
+def _with_class(side: Held) -> Held:
+    return side.only(np.flatnonzero(side.need_labels() >= 0)) if _without(side) else side
 
 
 def _bare(side: Held) -> Held:

@@ -38,13 +38,12 @@ def check_lengths(side: Embedded, cuts: Nesting) -> None:
 
 
 def flushed(vectors: Vectors, cuts: Nesting, by: Metric) -> Vectors:
-    """The vectors with such short prefixes set to 0: after a rotation they are what rounding left of 0."""
-    tiny = _tiny(prefix_norms(vectors, cuts), by)
-    if not tiny.any():
-        return vectors
-    out = vectors.copy()
-    for level, dim in enumerate(cuts.dims):
-        out[tiny[:, level], :dim] = 0
+    """The vectors with such short prefixes set to 0: in turned or coded vectors they are what rounding left of 0."""
+    out = vectors
+    while (tiny := _tiny(prefix_norms(out, cuts), by)).any():  # again, as a wider one may have lived on a narrower
+        out = out.copy() if out is vectors else out
+        for level, dim in enumerate(cuts.dims):
+            out[tiny[:, level], :dim] = 0
     return out
 
 

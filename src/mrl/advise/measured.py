@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mrl.advise.goal import Goal
-from mrl.advise.versions import decoded, usable
+from mrl.advise.versions import compared, usable
 from mrl.evaluation import Row
 from mrl.nesting import Nesting, prefix
 from mrl.promise.bootstrap import interval, paired
@@ -77,7 +77,7 @@ def measured(
         notes += [f"{version.name}: {sentence}" for sentence in refused]
         held.append(Version(version.name, encodings, version.rows, version.queries))
         for encoding in encodings:
-            coded = decoded(prefix(version.rows, cuts.width), encoding)
+            coded = compared(prefix(version.rows, cuts.width), encoding, cuts, goal.by)
             for measure, own in goal.values(prefix(version.queries, cuts.width), coded, cuts).items():
                 values[held[-1].run(encoding), measure] = own
             done += 1

@@ -94,8 +94,8 @@ def tried(tune: Measured, calibrate: Measured, below: int, tolerance: float, alp
 
 
 def hollow(tune: Measured, tolerance: float) -> bool:
-    """Whether the full width itself is worth no more than may be lost, so that finding nothing would keep that."""
-    return bool(tune.full.mean() <= tolerance)
+    """Whether the full width itself is not surely worth more than may be lost: then finding nothing would keep that."""
+    return bool(margins(-tune.full, -tolerance) < Z)
 
 
 def selected(seen: Measured, about: About, terms: Terms) -> Choice:
@@ -145,8 +145,9 @@ def _hollow(tune: Measured, about: About, terms: Terms) -> tuple[str, ...]:
         return ()
     return (
         f"nothing was tested: on the tune part's {len(tune.full):,} queries the full width itself has "
-        f"{about.measure} = {tune.full.mean():.4f}, no more than the {terms.tolerance:g} that may go, so vectors that "
-        "find nothing would do; give a tolerance well below it, or a measure at which the full width does better",
+        f"{about.measure} = {tune.full.mean():.4f}, not surely more than the {terms.tolerance:g} that may go, so "
+        "vectors that find nothing would do; give a tolerance well below it, or a measure at "
+        "which the full width does better",
     )
 
 

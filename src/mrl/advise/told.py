@@ -36,10 +36,9 @@ def facts_told(facts: Facts) -> Iterator[str]:
         yield str(facts.order)
     if sound.repeats.count:
         share = 100 * sound.repeats.count / sound.rows
+        part = f"{share:.2g}" if share < 99.5 else f"{share:.0f}"
         first = ", ".join(map(str, sound.repeats.first))
-        yield (
-            f"{sound.repeats.count:,} of {sound.rows:,} rows repeat another exactly ({share:.2g} %), such as {first}."
-        )
+        yield (f"{sound.repeats.count:,} of {sound.rows:,} rows repeat another exactly ({part} %), such as {first}.")
     if facts.shape is not None:
         yield from _lie(facts.shape)
     if facts.energy is not None:

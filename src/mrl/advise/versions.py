@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mrl.advise.lengths import flushed
 from mrl.errors import InputError
 from mrl.evaluation.yardstick import Values, Yardstick
 from mrl.nesting import Metric, Nesting
@@ -43,7 +44,16 @@ def by_encoding(
         check_encoding(name)
     part = rows[:, : cuts.width]
     place = np.empty(part.shape, np.float32)  # takes memory only once it is written to
-    return {name: stick.values(queries[:, : cuts.width], decoded(part, name, place), cuts, by) for name in encodings}
+    return {
+        name: stick.values(queries[:, : cuts.width], compared(part, name, cuts, by, place), cuts, by)
+        for name in encodings
+    }
+
+
+def compared(rows: Vectors, encoding: str, cuts: Nesting, by: Metric, place: Floats | None = None) -> Floats:
+    """`decoded`, where a prefix that rounding has left too short for float32 products is 0."""
+    coded = decoded(rows, encoding, place)
+    return coded if encoding == "float32" else np.asarray(flushed(coded, cuts, by), np.float32)
 
 
 def decoded(rows: Vectors, encoding: str, place: Floats | None = None) -> Floats:

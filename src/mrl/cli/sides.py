@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mrl.cli.vectors import Reading
+from mrl.cli.vectors import Reading, check_unsaid
 from mrl.errors import InputError
 from mrl.options import option
 from mrl.vectors import Described, Source, is_table
@@ -55,6 +55,8 @@ def sides(
         if getattr(asking, name) is not None:
             raise InputError(f"--{name.replace('_', '-')} belongs to --queries, which are not there; leave it out")
     database = reading.source(where, about)
+    if not len(database):
+        raise InputError(f"{where} has no rows; give vectors")
     return database, None if queries is None else _queries(queries, database, reading, asking)
 
 
@@ -62,11 +64,7 @@ def _queries(path: Path, database: Source, reading: Reading, asking: Asking) -> 
     own = replace(reading, ids=asking.query_ids, labels=asking.query_labels, key=asking.query_key)
     found = own.source(path)
     if not is_table(path):
-        if database.card.maps:
-            raise InputError(
-                f"{database.path} went through {', '.join(database.card.maps)}, and {path} does not say whether it "
-                "did; map them first (mrl adapt apply) and give their table"
-            )
+        check_unsaid(path, database.card, str(database.path))
         if found.card.width == database.card.width:
             found = replace(found, card=database.card)
     database.card.check_fits(found.card, (str(database.path), str(path)))

@@ -191,3 +191,14 @@ def test_fewer_rows_than_dims_are_enough():
     wide = np.random.default_rng(0).normal(size=(450, 600)).astype(np.float32)
     fitted = fit(Held.of(wide, replace(classes.card(), width=600, nesting=Nesting((600,)))), AdaptSpec(method="pca"))
     assert fitted.map.nesting == Nesting((8, 16, 32, 64, 128, 256, 512, 600))
+
+
+def test_answers_that_no_pair_names_are_looked_at_apart():
+    documents, queries = classes.paired(900)
+    apart = [(row, row, 1) for row in range(600)]
+    together = [(row, 600 + row % 3, 1) for row in range(600, 900)]
+    fitted = fit(documents, AdaptSpec(dims="4,8", steps=20, batch_size=64), queries=queries,
+                 judgements=Judgements.of([*apart, *together]))  # fmt: skip
+    said = next(note for note in fitted.notes if "no pair learned from names" in note)
+    assert said.startswith("1")
+    assert "of the gate's 270 queries have answers that no pair learned from names; there the lead over " in said

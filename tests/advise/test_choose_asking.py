@@ -119,7 +119,7 @@ def test_what_has_no_class_is_left_out_and_said():
     assert stick.notes == (
         "10 of 40 rows of rows0 have no class: left out",
         "2 of 12 queries of rows1 have no class: left out",
-        "1 queries of rows1 are of classes that no row has: no version can answer them",
+        "queries of rows1 of classes that no row has, which no version can answer: 1",
     )
     assert stick.values(queries.vectors, rows.vectors, CARD.nesting, "cosine")[:, -1].tolist() == [0, 0]
     known = np.flatnonzero(rows.labels >= 0)

@@ -57,6 +57,19 @@ class Compared:
         below = {name: each[:-1].mean(0) for name, each in self.values.items()}
         return gate(below.pop(ours), below)
 
+    def unnamed(self, ours: str, which: npt.NDArray[np.bool_] | None) -> tuple[str, ...]:
+        """How far ours is ahead where no pair that it learned from names an answer, in words. which: (queries,)."""
+        if which is None or not 2 <= which.sum() < len(which):
+            return ()
+        below = {name: each[:-1, which].mean(0) for name, each in self.values.items()}
+        mine = below.pop(ours)
+        better = max(below, key=lambda name: float(below[name].mean()))
+        lead = paired(mine, below[better])
+        return (
+            f"{which.sum():,} of the gate's {len(which):,} queries have answers that no pair learned from names; there "
+            f"the lead over {better} is {lead.mean:.4f} [{lead.low:.4f}, {lead.high:.4f}] at the dims below the width",
+        )
+
     def record(self, ours: str) -> dict[str, Any]:
         """What is kept of it with the map."""
         return {

@@ -73,7 +73,7 @@ def fit(
         "seconds": round(perf_counter() - started, 1),
     }
     found = compared.gate(spec.method)
-    notes = (*parts.notes, compared.full_width(spec.method))
+    notes = (*parts.notes, compared.full_width(spec.method), *compared.unnamed(spec.method, parts.unnamed))
     return Fitted(replace(made, record=record), found, compared.rows(), notes)
 
 

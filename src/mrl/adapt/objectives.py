@@ -23,6 +23,7 @@ SHARPNESS = 40.0  # scale of cosines in the softmax over neighbours
 TEMPERATURE = 20.0  # the same in that over documents
 ANCHORS = 10_000  # rows whose neighbours are looked up, at most
 SEARCHED = 50_000  # rows among which they are, at most
+BESIDE = 5.0  # weight of the documents' neighbours beside pairs that name next to none of them
 STRANGERS = 512  # documents of nobody's that every query of a step is compared with
 
 Numbers = npt.NDArray[np.int64]
@@ -79,19 +80,28 @@ class ByLabels:
 class ByPairs:
     """InfoNCE of queries and documents at all dims in one pass, with documents by chance as further negatives.
 
-    What is known to belong together is never a negative.
+    What is known to belong together is never a negative. Few pairs name few documents, and alone they would teach
+    little more than these; so all documents are to keep their neighbours, too: the more, the fewer are named, and not
+    where half of them are.
     """
 
     head = None
 
     def __init__(self, task: Task, parts: Parts, pairs: Pairs, networks: list[nn.Module]) -> None:
         self.networks = networks
+        self._beside = ByNeighbours(task, parts, networks[-1])
+        named = len(np.unique(pairs.rows[:, 1])) / pairs.documents
+        self._weight = BESIDE * max(1 - 2 * named, 0.0) ** 2
         self._task, self._pairs, self._documents = task, pairs, parts.rows
         asked, self._query = np.unique(pairs.rows[:, 0], return_inverse=True)
         self._queries = task.inputs(parts.queries[asked])
         self._batches = batches(len(pairs.rows), min(task.spec.batch_size, len(pairs.rows)))
 
     def loss(self) -> Tensor:
+        loss = self._of_pairs()
+        return loss + self._weight * self._beside.loss() if self._weight else loss
+
+    def _of_pairs(self) -> Tensor:
         chosen, task = next(self._batches).numpy(), self._task
         queries, own = self._pairs.rows[chosen].T
         rows = np.concatenate([own, torch.randint(len(self._documents), (STRANGERS,)).numpy()])

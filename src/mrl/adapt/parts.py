@@ -56,6 +56,7 @@ class Parts:
     rows: (n, width) vectors that are searched: those fitted on, or all documents. queries: (q, width) what asks.
     watch, gate: measure disjoint parts of the queries. counts: of the queries in each part. notes: in words.
     labels: (n,) of the rows, with `classes` their names; or None. pairs: what belongs together; or None.
+    unnamed: (gate,) which of the gate's queries have answers that no pair names; or None.
     """
 
     rows: Array
@@ -66,6 +67,7 @@ class Parts:
     labels: Numbers | None = None
     classes: tuple[str, ...] = ()
     pairs: Pairs | None = None
+    unnamed: npt.NDArray[np.bool_] | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -162,15 +164,25 @@ def _by_pairs(
     dealt = deal(queries.vectors[known.rows], numbers, "judged queries", scale=2)
     k = min(K, len(documents) - judgements.ignore_same_ids)
     stick = Judged.of(known, spec.measure, k)
+    pairs = _pairs(known.only(np.sort(dealt.fit)))
     return Parts(
         documents.vectors,
         queries.vectors,
         stick.only(np.sort(dealt.watch)),
         stick.only(np.sort(dealt.gate)),
         dealt.counts,
-        pairs=_pairs(known.only(np.sort(dealt.fit))),
+        pairs=pairs,
+        unnamed=_unnamed(known.only(np.sort(dealt.gate)), pairs),
         notes=(*notes, *known.notes),
     )
+
+
+def _unnamed(known: Matched, pairs: Pairs) -> npt.NDArray[np.bool_]:
+    """(queries,): which of them have no relevant document that a pair names."""
+    query, row = np.divmod(known.pairs, known.documents)
+    named = np.isin(row, pairs.rows[:, 1]) & (known.pair_grades > 0)
+    fresh: npt.NDArray[np.bool_] = np.bincount(query[named], minlength=len(known.rows)) == 0
+    return fresh
 
 
 def _pairs(known: Matched) -> Pairs:

@@ -34,9 +34,7 @@ class AdaptSpec:
         "What every dim is to keep: labels, pairs (queries near their documents) or neighbours (of the full width); "
         "auto takes pairs where there are judgements, else labels where there are any, else neighbours.",
     )
-    dims: str | None = option(
-        None, "Dims that are fitted, as 8,16,32 or 8..64; without them 8 and its doubles."
-    )
+    dims: str | None = option(None, "Dims that are fitted, as 8,16,32 or 8..64; without them 8 and its doubles.")
     own_maps: bool = option(False, "Queries and documents get a map each; needs judgements, and no rotation or pca.")
     measure: Measure = option("nDCG", "By what pairs are measured, at 10: nDCG or MRR.")
     steps: int | None = option(

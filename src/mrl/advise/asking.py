@@ -133,4 +133,4 @@ def _missing(side: Embedded, labels: Numbers, what: str) -> Iterator[str]:
 
 def _foreign(queries: Embedded, count: int) -> Iterator[str]:
     if count:
-        yield f"{count:,} queries of {queries.path} are of classes that no row has: no version can answer them"
+        yield f"queries of {queries.path} of classes that no row has, which no version can answer: {count:,}"

@@ -9,7 +9,7 @@ import numpy as np
 from mrl.advise.candidates import Numbers, Side, measured
 from mrl.advise.choice import Choice
 from mrl.advise.lengths import check_lengths
-from mrl.advise.selection import About, check_enough, selected
+from mrl.advise.selection import ENOUGH, About, check_enough, selected
 from mrl.advise.terms import Terms
 from mrl.advise.versions import Vectors, usable
 from mrl.errors import InputError
@@ -36,8 +36,7 @@ def choose(
     Copies of a query count as one, by their mean: what they say is said once. Rows are held in memory, and one decoded
     copy of them at a time. The promise holds on average over queries such as these, asked of these rows; more rows of
     the same kind only shift the codes' scales. CardError for tables that do not belong together, NestingError for dims
-    that the vectors, or their map, do not have, InputError for fewer different queries than three parts need, and for
-    what cannot be measured.
+    that the vectors, or their map, do not have, InputError for too few different queries and what cannot be measured.
     """
     terms = Terms() if terms is None else terms
     raw = _side(database, queries)
@@ -45,14 +44,20 @@ def choose(
     stored, card = raw if turned is None else _side(*kept), kept[0].card
     cuts = terms.cuts(card)
     _check_lengths((database, queries), kept, cuts)
-    encodings, notes = usable(stored.rows[:, : cuts.width], terms.encodings)
+    encodings, left_out = _encodings(stored.rows[:, : cuts.width], terms)
+    same = groups(queries.vectors[stick.asked])
+    notes = (*stick.notes, *_copies(same), *left_out)
+    seen = measured(stick, raw, stored, cuts, encodings).merged(same)
+    about = About(str(database.path), _digest(raw.rows), len(database), stick.name, database.card, card, notes)
+    return selected(seen, about, terms)
+
+
+def _encodings(rows: Vectors, terms: Terms) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Those that can hold the rows, and why others cannot. InputError where none can."""
+    encodings, notes = usable(rows, terms.encodings)
     if not encodings:
         raise InputError(f"no encoding is left to choose from: {notes[0]}")
-    same = groups(queries.vectors[stick.asked])
-    notes = (*stick.notes, *_copies(same), *notes)
-    seen = measured(stick, raw, stored, cuts, encodings).merged(same)
-    data = (str(database.path), _digest(raw.rows), len(database))
-    return selected(seen, About(*data, stick.name, database.card, card, notes), terms)
+    return encodings, notes
 
 
 def _side(database: Embedded, queries: Embedded) -> Side:
@@ -75,6 +80,11 @@ def _check_lengths(raw: tuple[Embedded, Embedded], stored: tuple[Embedded, Embed
 def _copies(same: Numbers) -> tuple[str, ...]:
     """A note where queries are there several times. InputError for too few different ones."""
     different = int(same.max(initial=-1)) + 1
+    if different < min(len(same), ENOUGH):
+        raise InputError(
+            f"{len(same):,} queries are only {different:,} different vectors, and a promise needs {ENOUGH}; give more "
+            "different ones"
+        )
     check_enough(different)
     if different == len(same):
         return ()

@@ -72,22 +72,19 @@ def inspect(
     """
     look = look or Look()
     cuts = _cuts(database, look)
-    _check(database, queries, judgements)
-    _check_k(database, queries, look)
+    _check(database, queries, judgements, look)
     known = _sampled(database, judgements, look)
     asking = None if queries is None else _asking(queries, judgements, look)
-    rows, asks, notes = _sides(known, asking, cuts, look)
-    rows, asks, told = classed(rows, asks, judged=judgements is not None)
-    notes += told
+    rows, asks, notes = _sides(known, asking, cuts, look, judged=judgements is not None)
     if len(rows) <= look.k or not len(asks):
-        notes.append(f"nothing is measured: {len(known.held)} rows and their queries are too few for k = {look.k}")
+        few = f"nothing is measured: {len(known.held)} rows and their queries are too few for k = {look.k}"
         facts = facts_of(known.soundness, known.held.vectors, database.card.metric, cuts)[0]
-        return Inspection(database.card.model, facts, (), (), tuple(notes))
+        return Inspection(database.card.model, facts, (), (), (*notes, few))
     facts, turn = facts_of(known.soundness, rows.vectors, database.card.metric, cuts)
     goal = Goal.of(rows, asks, judgements, look)
     found = measured(goal, _versions((rows, asks), turn, known.soundness.dtype, look, cuts), cuts, each)
-    notes += [*goal.notes, *found.notes]
-    return Inspection(database.card.model, facts, rows_of(found, goal), contrasts(found), tuple(notes))
+    notes = (*notes, *goal.notes, *found.notes)
+    return Inspection(database.card.model, facts, rows_of(found, goal), contrasts(found), notes)
 
 
 def _cuts(database: Source | Embedded, look: Look) -> Nesting:
@@ -96,11 +93,14 @@ def _cuts(database: Source | Embedded, look: Look) -> Nesting:
     return cuts
 
 
-def _check(database: Source | Embedded, queries: Source | Embedded | None, judgements: Judgements | None) -> None:
+def _check(
+    database: Source | Embedded, queries: Source | Embedded | None, judgements: Judgements | None, look: Look
+) -> None:
     if len(database) == 0:
         raise InputError(f"{database.path} has no rows; give vectors to inspect")
     if judgements is not None and queries is None:
         raise InputError("judgements speak of queries, which are not there; give the queries' vectors too")
+    _check_k(database, queries, look)
     if queries is None:
         return
     if len(queries) == 0:
@@ -137,23 +137,33 @@ def _check_k(database: Source | Embedded, queries: Source | Embedded | None, loo
         raise InputError(f"k must lie below the {rows:,} rows of {database.path} that are searched, got {look.k}")
 
 
-def _sides(known: Material, asking: Material | None, cuts: Nesting, look: Look) -> tuple[Held, Held, list[str]]:
-    """(rows, queries, notes). Without queries, up to a fifth of the rows ask; copies of these are not searched."""
+def _sides(
+    known: Material, asking: Material | None, cuts: Nesting, look: Look, *, judged: bool
+) -> tuple[Held, Held, tuple[str, ...]]:
+    """(rows, queries, notes): those that can be measured. Without queries, some rows ask."""
     wide = Nesting(tuple(sorted({*cuts.dims, known.held.card.width})))
-    rows, odd = measurable(known, wide)
-    notes = [*_told(known), *odd]
-    if asking is not None:
+    rows, notes = measurable(known, wide)
+    if asking is None:
+        rows, asks, more = _held_out(rows, look)
+    else:
         asks, odd = measurable(asking, wide)
-        return rows, asks, [*notes, *_told(asking), *odd]
-    if rows.card.maps:
+        more = (*_told(asking), *odd)
+    rows, asks, told = classed(rows, asks, judged=judged)
+    return rows, asks, (*_told(known), *notes, *more, *told)
+
+
+def _held_out(known: Held, look: Look) -> tuple[Held, Held, tuple[str, ...]]:
+    """(rows, queries, notes): up to a fifth of the rows, which are mixed, ask; copies of these are not searched."""
+    some, first = apart(groups(known.vectors), np.arange(min(look.queries, len(known) // SHARE)))
+    notes = []
+    if known.card.maps:
         notes.append(
-            f"{rows.path} went through {', '.join(rows.card.maps)}, and rows of it ask: those that this was fitted on "
-            "find more than new ones would"
+            f"{known.path} went through {', '.join(known.card.maps)}, and rows of it ask: those that this was fitted "
+            "on find more than new ones would"
         )
-    some, first = apart(groups(rows.vectors), np.arange(min(look.queries, len(rows) // SHARE)))
-    if copies := len(rows) - len(some) - len(first):
-        notes.append(f"{rows.path}: left out copies of rows that ask: {copies:,}")
-    return rows.only(some), rows.only(first), notes
+    if copies := len(known) - len(some) - len(first):
+        notes.append(f"{known.path}: left out copies of rows that ask: {copies:,}")
+    return known.only(some), known.only(first), tuple(notes)
 
 
 def _versions(sides: tuple[Held, Held], turn: Rotation | None, dtype: str, look: Look, cuts: Nesting) -> list[Version]:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from mrl import Card, Nesting
-from mrl.advise.goal import kept, nearest
 from mrl.advise.inspect import inspect
 from mrl.advise.look import Look
 from mrl.advise.material import read
@@ -19,6 +18,7 @@ from mrl.advise.told import cut
 from mrl.advise.versions import by_encoding
 from mrl.errors import CardError, InputError, NestingError
 from mrl.evaluation import Judgements, Row, per_query, per_query_judged
+from mrl.evaluation.nearest import kept, nearest
 from mrl.evaluation.yardstick import KeptNeighbours
 from mrl.maps import fit_pca
 from mrl.promise.bootstrap import paired

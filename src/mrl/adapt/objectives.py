@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from mrl.adapt.networks import Basis
 from mrl.adapt.parts import K, Pairs, Parts
 from mrl.adapt.spec import AdaptSpec
+from mrl.evaluation.nearest import nearest
 from mrl.nesting import Metric, Nesting, unit_prefix
 from mrl.nn import MRLEHead, nested_cross_entropy, nested_info_nce
 from mrl.nn.listwise import nested_listwise
-from mrl.segments import neighbours
 
 SHARPNESS = 40.0  # scale of cosines in the softmax over neighbours
 TEMPERATURE = 20.0  # the same in that over documents
@@ -175,13 +175,12 @@ def batches(count: int, size: int) -> Iterator[Tensor]:
 
 
 def _near(rows: npt.NDArray[np.floating[Any]], metric: Metric) -> Numbers:
-    """(n, k): the nearest rows of the first n, which stand in no order; the first of them is itself, and left out."""
+    """(n, k): the nearest rows of the first n, which stand in no order, but for themselves."""
     searched = rows[:SEARCHED]
-    k = min(K, len(searched) - 1)
-    found = neighbours(searched[:ANCHORS], searched, Nesting((rows.shape[1],)), k + 1, metric).positions[0]
-    own = np.arange(len(found))[:, None]
-    order = np.argsort(found == own, axis=1, kind="stable")  # itself last, or what is farthest
-    return np.take_along_axis(found, order, axis=1)[:, :k]
+    own = np.arange(min(ANCHORS, len(searched)))
+    full, k = Nesting((rows.shape[1],)), min(K, len(searched) - 1)
+    found: Numbers = nearest(searched[own], searched, full, k, metric, own)[0]
+    return found
 
 
 def _shares(before: Tensor, themselves: Tensor, metric: Metric, scale: float) -> Tensor:

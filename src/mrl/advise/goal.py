@@ -11,11 +11,11 @@ import numpy.typing as npt
 from mrl.advise.look import Look
 from mrl.evaluation import Judgements
 from mrl.evaluation.matching import Matched, matched
+from mrl.evaluation.nearest import kept, nearest
 from mrl.evaluation.numbering import numbered_alike
 from mrl.evaluation.ranked import ndcg
 from mrl.evaluation.yardstick import of_same_class
 from mrl.nesting import Metric, Nesting
-from mrl.segments import neighbours
 from mrl.vectors import Held
 
 Vectors = npt.NDArray[np.floating[Any]]
@@ -70,23 +70,6 @@ class Goal:
             values["1-NN"] = of_same_class(self.labels[0][found], self.labels[1])
         values[f"recall@{self.k}"] = kept(found, self.truth)
         return values
-
-
-def nearest(queries: Vectors, rows: Vectors, cuts: Nesting, k: int, by: Metric, own: Numbers | None) -> Numbers:
-    """(cuts, q, k) the nearest rows at every cut. own: (q,) the row that each query is, which it may not find."""
-    found = neighbours(queries, rows, cuts, k + (own is not None), by).positions
-    if own is None:
-        return found
-    order = np.argsort(found == own[:, None], axis=-1, kind="stable")
-    return np.take_along_axis(found, order[..., :-1], axis=-1)
-
-
-def kept(found: Numbers, truth: Numbers) -> Values:
-    """(cuts, n): which share of the truth (n, k) is among what was found, (cuts, n, k)."""
-    hits = np.zeros(found.shape[:2])
-    for place in range(truth.shape[1]):
-        hits += (found == truth[:, place, None]).any(-1)
-    return np.asarray(hits / truth.shape[1])
 
 
 def _own(judged: Matched | None) -> Numbers | None:

@@ -11,12 +11,12 @@ import numpy.typing as npt
 from mrl.errors import InputError
 from mrl.evaluation.judgements import Judgements
 from mrl.evaluation.matching import Matched, matched
+from mrl.evaluation.nearest import nearest
 from mrl.evaluation.per_query import Measured, PerQuery
 from mrl.evaluation.ranked import average_precision, ndcg, precision, recall, reciprocal_rank
 from mrl.evaluation.rows import Row
 from mrl.evaluation.subject import How, Subject
 from mrl.nesting import Metric, Nesting
-from mrl.segments import neighbours
 from mrl.vectors import Embedded
 
 RECALL_AT = 100  # measured beside k where there are as many documents
@@ -86,15 +86,7 @@ def _lengths(documents: Embedded, judgements: Judgements, k: int, recall_at: Seq
 def gains_of(queries: Values, documents: Values, known: Matched, cuts: Nesting, by: Metric, depth: int) -> Values:
     """The grades of what each judged query finds, (cuts, judged queries, depth), from the raw vectors of all."""
     own = known.own if (known.own >= 0).any() else None
-    more = depth + (own is not None)
-    found = neighbours(queries[known.rows], documents, cuts, more, by).positions
-    return known.gains(found if own is None else _without(found, own))
-
-
-def _without(found: npt.NDArray[np.int64], own: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """(cuts, queries, k + 1) -> (…, k): each list without the query's own document, or without its last."""
-    order = np.argsort(found == own[:, None], axis=-1, kind="stable")
-    return np.take_along_axis(found, order[..., :-1], axis=-1)
+    return known.gains(nearest(queries[known.rows], documents, cuts, depth, by, own))
 
 
 def _measures(gains: Values, known: Matched, k: int, lengths: Sequence[int]) -> Iterator[tuple[str, Values]]:

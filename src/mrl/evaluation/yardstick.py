@@ -16,6 +16,7 @@ import numpy.typing as npt
 from mrl.evaluation.judged import gains_of
 from mrl.evaluation.matching import Matched
 from mrl.evaluation.measures import one_nn
+from mrl.evaluation.nearest import kept, nearest
 from mrl.evaluation.ranked import ndcg, reciprocal_rank
 from mrl.nesting import Metric, Nesting
 from mrl.segments import neighbours
@@ -75,13 +76,7 @@ class KeptNeighbours(Yardstick):
         return f"recall@{self.truth.shape[1]}"
 
     def values(self, queries: Vectors, rows: Vectors, cuts: Nesting, by: Metric) -> Values:
-        k = self.truth.shape[1]
-        found = neighbours(queries[self.asked], rows, cuts, k, by).positions  # (cuts, n, k)
-        hits: Values = np.zeros(found.shape[:2])
-        for place in range(k):
-            hits += (found == self.truth[:, place, None]).any(-1)
-        hits /= k
-        return hits
+        return kept(nearest(queries[self.asked], rows, cuts, self.truth.shape[1], by), self.truth)
 
     def only(self, numbers: Numbers) -> KeptNeighbours:
         return replace(self, asked=self.asked[numbers], truth=self.truth[numbers])

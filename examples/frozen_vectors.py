@@ -22,7 +22,14 @@ Interrupt it whenever you like: a part that was measured is kept in OUT and not 
 runs some of the parts, `--quick` all with few steps, to see whether all works. `--keep` writes what came out to
 benchmarks/results/frozen-vectors.json.
 
-Expected: (to be filled in from the timed run)
+Expected on two cores of an AMD EPYC (truncation, PCA, residual; seconds of a residual map's fit):
+
+products-labels       8 dims 21.6, 56.3, 80.0; 16 dims 42.6, 68.0, 83.2; 1,024 dims 78.5, 78.5, 84.8; 73 s
+caltech-labels        16 dims 33.0, 70.9, 87.5; 1,024 dims 87.7, 87.7, 89.6; 26 s
+caltech-neighbours    rotation: 64 dims 33.9, 72.4, 75.5; 128 dims 49.8, 82.6, 83.9; 20 s
+scifact-pairs         rotation: 32 dims 33.7, 45.6, 57.7; other answers alone 35.2, 46.4, 49.7
+
+The two sets of 4,096 and of 39,797 rows without labels take minutes a map.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -17,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mrl.card import Card
-from mrl.disk import MANIFEST, absent
+from mrl.disk import MANIFEST, absent, or_nothing
 from mrl.errors import CardError, ExistsError, InputError
 from mrl.maps.tiles import FEWEST, MOST, WORK
 from mrl.options import check_choices, check_number, option
@@ -94,7 +93,7 @@ def apply_stream(
     _check_out(out, resume=resume)
     image = _image(turn, source, card)
     begin = Table.append if Table.begun(out) else Table.create
-    with begin(out, card, source.label_names, prompt=source.prompt) as writer, _or_nothing(out):
+    with begin(out, card, source.label_names, prompt=source.prompt) as writer, or_nothing(out):
         if (out / MANIFEST).exists():
             _check_same(source, image, Table.open(out, unfinished=True), stored)
         told("rows", writer.rows, len(source))
@@ -217,17 +216,6 @@ class Behind:
                 self.wait()
         finally:
             self._pool.shutdown()
-
-
-@contextmanager
-def _or_nothing(out: Path) -> Iterator[None]:
-    """Leave no folder behind if not even a first block was committed."""
-    try:
-        yield
-    except BaseException:
-        if not (out / MANIFEST).exists():
-            shutil.rmtree(out, ignore_errors=True)
-        raise
 
 
 # ---------------------------------------------------------------------------------------------------- the door

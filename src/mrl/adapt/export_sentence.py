@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mrl.adapt.export_folder import whole_folder
 from mrl.adapt.export_readme import with_map
 from mrl.adapt.export_sentence_files import Model, Module, read_json, write_json
 from mrl.adapt.export_sentence_modules import Layer, layers_of
 from mrl.adapt.exporting import ExportSpec
-from mrl.disk import absent, write
+from mrl.disk import absent, whole_folder, write
 from mrl.errors import InputError
 from mrl.maps import AnyMap, Residual
 
@@ -41,7 +40,7 @@ def to_sentence_transformers(turn: AnyMap, path: Path, spec: ExportSpec) -> Path
     _check_width(model, turn)
     kept, added = _arranged(model.modules, turn, spec)
     with whole_folder(path) as place:
-        shutil.copytree(model.folder, place, ignore=_IGNORED, copy_function=shutil.copyfile)
+        shutil.copytree(model.folder, place, ignore=_IGNORED, copy_function=shutil.copyfile, dirs_exist_ok=True)
         write_json(place / "modules.json", [*(module.to_json() for module in kept), *_written(added, kept, place)])
         _declare(place / model.modules[0].path / CONFIG, spec.dims(turn), spec.cut(turn))
         _settle(place / SETTINGS, spec)

@@ -11,7 +11,7 @@ import typer
 from mrl.adapt.spec import AdaptSpec
 from mrl.cli.progress import bar
 from mrl.cli.settings import Chosen, settings
-from mrl.cli.vectors import VECTORS, Reading, check_unsaid, said
+from mrl.cli.vectors import TRAINED, VECTORS, Reading, check_undescribed, check_unsaid, said
 from mrl.errors import InputError
 from mrl.options import option
 from mrl.vectors import Described, Source, is_table
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 adapt = typer.Typer(help="Fit maps that make frozen vectors nest; apply and export them.", no_args_is_help=True)
 
-MADE = {"dims": "trained"}  # of Described; --dims are those that are fitted
 Folder = Annotated[Path, typer.Argument(metavar="MAP", help="The map's folder.")]
 Vectors = Annotated[Path, typer.Argument(metavar="VECTORS", help=f"{VECTORS}.")]
 
@@ -51,7 +50,7 @@ class Asking:
     ("Learning", AdaptSpec, {}),
     ("Queries", Asking, {}),
     ("Beside the vectors", Reading, {}),
-    ("A file", Described, MADE),
+    ("A file", Described, TRAINED),
 )
 def fit(
     where: Vectors,
@@ -123,10 +122,8 @@ def _check(where: Path, asking: Asking, reading: Reading) -> None:
 
 def _about(path: Path, chosen: Chosen) -> Described | None:
     """What a file does not say of itself; None for a table, of which nothing may be said."""
-    about = Described(**chosen.of(Described, MADE))
-    if is_table(path) and about.given:
-        given = ", ".join(f"--{MADE.get(name, name)}" for name in about.given)
-        raise InputError(f"{path} is a table, whose card says what it is; leave {given} out")
+    about = Described(**chosen.of(Described, TRAINED))
+    check_undescribed(path, about)
     return None if is_table(path) else about
 
 

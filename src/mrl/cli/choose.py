@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mrl.cli.settings import Chosen, settings
-from mrl.cli.sides import TRAINED, Asking, judged, sides
-from mrl.cli.vectors import Reading
+from mrl.cli.sides import Asking, judged, sides
+from mrl.cli.vectors import TRAINED, Reading
 from mrl.errors import InputError
 from mrl.nesting import Nesting
 from mrl.options import option

@@ -12,8 +12,8 @@ import typer
 
 from mrl.cli.progress import bar
 from mrl.cli.settings import Chosen, settings
-from mrl.cli.sides import TRAINED, Asking, judged, sides
-from mrl.cli.vectors import Reading
+from mrl.cli.sides import Asking, judged, sides
+from mrl.cli.vectors import TRAINED, Reading
 from mrl.nesting import Nesting
 from mrl.options import option
 from mrl.vectors.described import Described

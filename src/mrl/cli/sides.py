@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mrl.cli.vectors import Reading, check_unsaid
+from mrl.cli.vectors import Reading, check_undescribed, check_unsaid
 from mrl.errors import InputError
 from mrl.options import option
 from mrl.vectors import Described, Source, is_table
@@ -14,7 +14,6 @@ from mrl.vectors import Described, Source, is_table
 if TYPE_CHECKING:
     from mrl.evaluation import Judgements
 
-TRAINED = {"dims": "trained"}  # of Described; --dims are those that are measured
 OF_QUERIES = ("query_labels", "query_ids", "query_key")
 
 
@@ -48,9 +47,7 @@ def sides(
     where: Path, queries: Path | None, reading: Reading, asking: Asking, about: Described
 ) -> tuple[Source, Source | None]:
     """(database, queries), unread. Queries of a file that says nothing of itself are taken for the same model's."""
-    if is_table(where) and about.given:
-        given = ", ".join(f"--{TRAINED.get(name, name)}" for name in about.given)
-        raise InputError(f"{where} is a table, whose card says what it is; leave {given} out")
+    check_undescribed(where, about)
     for name in OF_QUERIES if queries is None else ():
         if getattr(asking, name) is not None:
             raise InputError(f"--{name.replace('_', '-')} belongs to --queries, which are not there; leave it out")

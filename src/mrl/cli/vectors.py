@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mrl.retrieval import Batch, Index, Rows
 
 VECTORS = FORMATS
+TRAINED = {"dims": "trained"}  # of Described, where --dims are those that are fitted, measured or chosen
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,13 @@ class Beside(Reading):
 def said(text: str) -> None:
     """What is to be known of vectors, on stderr."""
     typer.echo(text, err=True)
+
+
+def check_undescribed(path: Path, about: Described) -> None:
+    """InputError for a table that was described beside what its card says. Its trained dims are said by --trained."""
+    if is_table(path) and about.given:
+        given = ", ".join(f"--{TRAINED.get(name, name)}" for name in about.given)
+        raise InputError(f"{path} is a table, whose card says what it is; leave {given} out")
 
 
 def check_unsaid(path: Path, card: Card, whose: str) -> None:

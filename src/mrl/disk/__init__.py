@@ -20,6 +20,7 @@ from mrl.disk.folder import Folder
 from mrl.disk.names import LOCK, MANIFEST
 from mrl.disk.sealed import encoded, read_json, read_tensors, sealed_tensors, write_json
 from mrl.disk.state import Entry
+from mrl.disk.whole import or_nothing, whole_folder
 
 __all__ = [
     "LOCK",
@@ -32,11 +33,13 @@ __all__ = [
     "absent",
     "encoded",
     "new_folder",
+    "or_nothing",
     "read_bytes",
     "read_json",
     "read_tensors",
     "sealed_tensors",
     "using",
+    "whole_folder",
     "write",
     "write_json",
 ]

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
-import secrets
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save as serialised
 
-from mrl.disk import absent, encoded, write
+from mrl.disk import absent, encoded, whole_folder, write
 from mrl.disk.device import device
-from mrl.disk.files import refusals
-from mrl.disk.names import temporary
 from mrl.encoders.configuration import CONFIG
 from mrl.encoders.encoder import Encoder
 from mrl.encoders.hub import quiet
@@ -58,7 +52,7 @@ def export(encoder: Encoder, folder: str | Path, rows: Sequence[Row] = ()) -> Pa
             "keep it as it is: mrl.encoders.load reads it"
         )
     absent(path)
-    with _whole(path) as place:
+    with whole_folder(path) as place:
         _write_model(encoder, place)
         for name, content in {**_settings(encoder), **_tokenizer(encoder.tokenizer)}.items():
             write(place / name, _json(content))
@@ -66,33 +60,6 @@ def export(encoder: Encoder, folder: str | Path, rows: Sequence[Row] = ()) -> Pa
         write(place / MODULES, _json(_modules(encoder, place)))
         write(place / "README.md", model_card(encoder, path.name, rows).encode())
     return path
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A folder beside `path` to write into, which takes its place in the end, or vanishes after an error."""
-    place = path.with_name(temporary(path.name, secrets.token_hex(6)))
-    with refusals(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        device().make_folder(place)
-        try:
-            yield place
-            _flush(place)
-            device().rename(place, path)
-            device().flush_folder(path.parent)
-        except BaseException:
-            with suppress(OSError):
-                shutil.rmtree(place)
-            raise
-
-
-def _flush(place: Path) -> None:
-    """Bring all files of a folder, and their names, to the device: Transformers writes some, and does not."""
-    for folder, _, names in os.walk(place, topdown=False):
-        for name in names:
-            with (Path(folder) / name).open("rb+") as file:
-                device().flush(file)
-        device().flush_folder(Path(folder))
 
 
 def _write_model(encoder: TextEncoder, place: Path) -> None:

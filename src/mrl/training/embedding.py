@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mrl.disk import MANIFEST, Folder, absent
+from mrl.disk import MANIFEST, Folder, absent, or_nothing
 from mrl.encoders import Encoder, ImageEncoder, TextEncoder, load
 from mrl.encoders.remote import RemoteEncoder
 from mrl.errors import CardError, ExistsError, InputError, StorageError
@@ -74,7 +73,7 @@ def embed(
     if isinstance(encoder, RemoteEncoder):
         _check_model(encoder, out)
     begin = Table.append if Table.begun(out) else Table.create
-    with begin(out, encoder.card, names, prompt=before) as writer, _or_nothing(out):
+    with begin(out, encoder.card, names, prompt=before) as writer, or_nothing(out):
         if add:
             rows = fresh(rows, writer, batch_size, each)
         elif (out / MANIFEST).exists():
@@ -84,17 +83,6 @@ def embed(
         with closing(ahead(batches(data, rows, at_once, filling.block))) as loaded:
             filling.fill(_encode(encoder, batch_size, prompt), loaded, each)
     return Table.open(out)
-
-
-@contextmanager
-def _or_nothing(out: Path) -> Iterator[None]:
-    """Leave no folder behind if not even a first block was committed."""
-    try:
-        yield
-    except BaseException:
-        if not (out / MANIFEST).exists():
-            shutil.rmtree(out, ignore_errors=True)
-        raise
 
 
 def check_out(out: str | Path, *, resume: bool = False, add: bool = False) -> int:

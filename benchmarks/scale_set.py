@@ -124,7 +124,7 @@ def build(folder: Path, size: str) -> Result:
     with watched("rows", result):
         index = Index.build(folder / "index", Rows.stream(source.batches(), CARD, source.size), SPEC)
     with watched("graph", result):
-        index.add_graph(GRAPH, HNSW())
+        index.add_engine(GRAPH, HNSW())
     files = {path: path.stat().st_size for path in index.path.rglob("*") if path.is_file()}
     return result | {
         "making the rows seconds": round(source.seconds, 2),
@@ -139,7 +139,7 @@ def load_kernels(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as small:
         rows = next(Source(folder, 2_000).batches()).vectors
         index = Index.build(Path(small) / "index", Rows.of(rows, CARD), SPEC)
-        index.add_graph(GRAPH, HNSW())
+        index.add_engine(GRAPH, HNSW())
         for plan in PLANS.values():
             index.search(rows[:1], K, plan=plan)
             index.search(rows, K, plan=plan)

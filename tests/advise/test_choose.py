@@ -148,7 +148,7 @@ def test_vectors_are_measured_coded_and_chosen(two):
     terms = Terms(tolerance=0.05)
     found = choose(rows, queries, yardstick(rows, queries, "1-NN"), terms)
     assert {each.dim for each in found.findings} == {8, 12, 16, 24, 32, 48, 64}
-    assert {each.encoding for each in found.findings} == {"float32", "float16", "int8", "1bit"}
+    assert {each.encoding for each in found.findings} == {"float32", "float16", "int12", "int8", "1bit"}
     assert not next(each for each in found.findings if each.dim == 12).trained
     assert found.chosen.bytes <= 16
     assert (found.measure, found.metric, found.width, found.rows) == ("1-NN", "cosine", 64, 1200)
@@ -216,7 +216,7 @@ def test_what_float16_cannot_hold_is_left_out_and_noted(two):
         ({"tolerance": float("nan")}, "tolerance must be > 0 and < 1, got nan"),
         ({"confidence": 1.0}, r"confidence must be ≥ 0\.5 and < 1, got 1\.0"),
         ({"confidence": 0.05}, r"confidence must be ≥ 0\.5 and < 1, got 0\.05"),
-        ({"encodings": ("int4",)}, "unknown encoding 'int4'; known are 1bit, int8, float16, float32"),
+        ({"encodings": ("int4",)}, "unknown encoding 'int4'; known are 1bit, int8, int12, float16, float32"),
         ({"seed": -1}, "seed must be an integer ≥ 0, got -1"),
         ({"seed": 1.5}, r"seed must be an integer ≥ 0, got 1\.5"),
         ({"encodings": ()}, "there is no encoding to choose from; give at least one"),

@@ -19,7 +19,8 @@ def made(gaps, n=200, noise=0.0, seed=0):
 
 
 def test_bytes_are_of_one_vector():
-    assert [Candidate(12, name).bytes for name in ("float32", "float16", "int8", "1bit")] == [48, 24, 12, 2]
+    names = ("float32", "float16", "int12", "int8", "1bit")
+    assert [Candidate(12, name).bytes for name in names] == [48, 24, 18, 12, 2]
     assert str(Candidate(64, "int8")) == "64 × int8"
 
 

@@ -151,7 +151,7 @@ def test_choices_on_real_vectors_are_true_as_often_as_they_say(of, mapped):
     turn = fit_pca(side.rows).apply32 if mapped else np.asarray
     stored = Side(turn(side.queries), turn(side.rows), side.by) if mapped else side
     cuts = Nesting.halving(side.width, 8).between()
-    pool = measured(stick, side, stored, cuts, ("float32", "float16", "int8", "1bit"))
+    pool = measured(stick, side, stored, cuts, ("float32", "float16", "int12", "int8", "1bit"))
     nearly = [float(gap) - 1e-9 for gap in np.unique(pool.gaps.mean(1)) if 0.005 < gap < 0.15]
     for tolerance in (0.01, 0.02, 0.05, *nearly[:4]):  # some candidate is just beyond the last four
         for queries in (1000, 4000):

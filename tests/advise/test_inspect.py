@@ -186,13 +186,15 @@ def test_bad_rows_are_named_and_left_out():
 
 def test_float16_is_what_it_is_and_nothing_finer():
     found = inspect(replace(ROWS, vectors=ROWS.vectors.astype(np.float16)), look=Look(dims=CUTS))
-    assert list(dict.fromkeys(row.run for row in found.rows))[:3] == [
+    assert list(dict.fromkeys(row.run for row in found.rows))[:4] == [
         "as they are",
+        "as they are, int12",
         "as they are, int8",
         "as they are, 1bit",
     ]
     assert value(found, "as they are", "1-NN", 4).bytes == 8
     assert any(each.startswith("int8 takes half the bytes") for each in found.findings)
+    assert any(each.startswith("int12 takes three quarters of the bytes") for each in found.findings)
 
 
 def test_values_beyond_float16_leave_that_encoding_out():
@@ -351,6 +353,7 @@ def test_findings_are_sentences():
     assert "of the full width's 1-NN accuracy (" in said
     assert "of the 10 nearest rows that all 24 find." in said
     assert "1bit takes a 32nd of the bytes: " in said
+    assert "int12 takes three eighths of the bytes: " in said
     assert all(each.endswith(".") and "nan" not in each for each in found.findings)
     assert found.to_json()["findings"] == list(found.findings)
 

@@ -11,7 +11,7 @@ from mrl.nesting import Nesting
 from mrl.retrieval.encodings import CHUNK, encode
 
 CUTS = Nesting((3, 8, 13))
-NAMES = ("float32", "float16", "int8", "1bit")
+NAMES = ("float32", "float16", "int12", "int8", "1bit")
 
 
 def made(rows=300, width=13, seed=0):
@@ -80,7 +80,7 @@ def test_what_float16_cannot_hold_is_refused_or_left_out_with_a_note():
     with pytest.raises(InputError, match="float16 holds numbers up to 65504, the vectors have 1e"):
         by_encoding(stick, queries, rows, CUTS, "cosine")
     kept, notes = usable(rows)
-    assert kept == ("float32", "int8", "1bit")
+    assert kept == ("float32", "int12", "int8", "1bit")
     assert notes[0].startswith("float16 is left out: float16 holds")
     assert usable(rows[8:]) == (NAMES, ())
     assert usable(rows, ("int8",)) == (("int8",), ())
@@ -89,12 +89,12 @@ def test_what_float16_cannot_hold_is_refused_or_left_out_with_a_note():
 def test_bad_input_is_named():
     queries, rows = made()
     stick = KeptNeighbours.of(queries, rows, 5, "cosine")
-    with pytest.raises(InputError, match=r"unknown encoding 'int4'; known are 1bit, int8, float16, float32"):
+    with pytest.raises(InputError, match=r"unknown encoding 'int4'; known are 1bit, int8, int12, float16, float32"):
         by_encoding(stick, queries, rows, CUTS, "cosine", ("float32", "int4"))
     with pytest.raises(NestingError, match="need vectors of at least 26 dims, got 13"):
         by_encoding(stick, queries, rows, Nesting((3, 26)), "cosine")
     rows[11, 4] = np.nan
-    for name in ("float16", "int8", "1bit"):
+    for name in NAMES[1:]:
         with pytest.raises(InputError, match="rows 11 has a NaN or an Inf; leave such rows out"):
             by_encoding(stick, queries, rows, CUTS, "cosine", (name,))
 

@@ -146,7 +146,7 @@ def test_the_choice_is_written_and_read_back(files):
     [
         (("--tolerance", "0"), "tolerance must be > 0 and < 1, got 0.0"),
         (("--confidence", "1.5"), "confidence must be ≥ 0.5 and < 1, got 1.5"),
-        (("--encodings", "int8,int4"), "unknown encoding 'int4'; known are 1bit, int8, float16, float32"),
+        (("--encodings", "int8,int4"), "unknown encoding 'int4'; known are 1bit, int8, int12, float16, float32"),
         (("--dims", "8,64"), "dims 8,64 need vectors of at least 64 dims, got 32; drop the wider dims"),
         (("--dims", "8,x"), "cannot read dims from '8,x'"),
         (("--vectors", "0"), "vectors must be an integer ≥ 1, got 0"),

@@ -15,7 +15,8 @@ from mrl import Card, Nesting, Table, unit_prefix
 from mrl.cli import app, main
 from mrl.cli.columns import read_ids
 from mrl.maps import fit_pca
-from mrl.retrieval import Index
+from mrl.retrieval import HNSW, IVF, Index
+from mrl.retrieval.leading import fit_leading
 
 ROWS, WIDTH = 300, 16
 
@@ -143,9 +144,10 @@ def test_integer_ids_of_a_csv_are_joined_as_integers(here):
     assert Index.open("ix").get([17]).payload.to_pylist() == [{"colour": "c17"}]
 
 
-def test_layout_map_and_graph(here):
+def test_layout_map_and_engines(here):
     layout = ("--cuts", "4,8,16", "--reference", "float16", "--beside", "int8=8", "--beside", "1bit=16")
-    done("build", "v.npy", "--out", "ix", *layout, "--map", "pca", "--graph", 8, "--graph-m", 8, "--graph-ef", 40)
+    engines = ("--engine", "8/hnsw+m=8+ef_construction=40+ef=99", "--engine", "4/ivf+lists=5", "--engine", "16/rabitq")
+    done("build", "v.npy", "--out", "ix", *layout, "--map", "pca", *engines)
     found = json.loads(done("info", "ix", "--json")[0])
     assert found["map"] == str(fit_pca(unit_prefix(vectors(), WIDTH)))
     assert [list(each["bytes"]) for each in found["segments"]] == [
@@ -153,13 +155,12 @@ def test_layout_map_and_graph(here):
         ["float16", "int8", "1bit"],
         ["float16", "1bit"],
     ]
-    (graph,) = found["graphs"]
-    assert {name: graph[name] for name in ("dim", "m", "ef_construction", "rows")} == {
-        "dim": 8,
-        "m": 8,
-        "ef_construction": 40,
-        "rows": ROWS,
-    }
+    sizes = {about.dim: about.file for about in Index.open("ix").snapshot.contents.engines}
+    assert found["engines"] == [
+        {"dim": dim, "engine": engine, "map": None, "rows": ROWS, "bytes": (here / "ix" / sizes[dim]).stat().st_size}
+        for dim, engine in ((16, "rabitq"), (4, "ivf+lists=5"), (8, "hnsw+ef_construction=40+m=8"))
+    ]
+    assert "engine     8/hnsw+ef_construction=40+m=8: 300 rows, " in done("info", "ix")[0]
 
 
 def test_a_map_of_ones_own(here):
@@ -197,8 +198,14 @@ def test_what_cannot_be_built_is_refused_and_leaves_nothing(here):
         (("v.npy", "--beside", "int9=5"), "unknown encoding 'int9'"),
         (("v.npy", "--beside", "int8=5"), "int8 up to 5 dims needs a cut there; the cuts are 16; add it: --cuts 5,16"),
         (("v.npy", "--reference", "int8"), "the reference encoding of a segment is float16 or float32, got 'int8'"),
-        (("v.npy", "--graph", "5"), "a graph over 5 dims needs a cut there; the cuts are 16; choose one, or --cuts"),
-        (("v.npy", "--graph-m", "8"), "say how a graph is built, and there is no --graph; give its dim"),
+        (("v.npy", "--engine", "5/hnsw"), "an engine 5/hnsw needs a cut at 5; the cuts are 16; choose one of these"),
+        (("v.npy", "--engine", "16/ivf+lists=301"), "an engine 16/ivf+lists=301 needs a row for each list, there are 300"),
+        (("v.npy", "--engine", "16"), "cannot read an engine from '16'; write dim/engine, as 128/hnsw+m=16; a scan"),
+        (("v.npy", "--engine", "16:20/hnsw"), "cannot read an engine from '16:20/hnsw'; write dim/engine, as"),
+        (("v.npy", "--engine", "hnsw"), "cannot read an engine from 'hnsw'"),
+        (("v.npy", "--engine", "16/lsh"), "unknown engine 'lsh' in 'lsh'; known are hnsw, ivf, rabitq"),
+        (("v.npy", "--engine", "16/hnsw+n=3"), "cannot read the knob 'n=3' in 'hnsw+n=3'; write name=value, its knobs"),
+        (("v.npy", "--engine", "16/rabitq", "--engine", "16/hnsw+m=1"), "m of an HNSW must be an integer of at least 2"),
         (("v.npy", "--payload", "payload.parquet"), "payload.parquet has a column id and the vectors have no ids"),
         ((*with_ids, "bare.parquet"), "bare.parquet has no columns but the ids; give some, or leave --payload out"),
         (("v.npy", "--payload", "ids.txt"), "a payload is a .parquet, .csv, .jsonl, got ids.txt"),
@@ -258,17 +265,23 @@ def test_the_whole_life_of_an_index(built):
     deleted = done("delete", "ix", "item0", "item5", "nobody")[1]
     assert deleted == "deleted 2 rows, 1 ids were not there; ix has 318 rows\n"
     assert "blocks     3" in done("info", "ix")[0]
-    assert done("compact", "ix", "--graph", 4)[1] == "ix was compacted, 318 rows, with a new graph over 4 dims\n"
-    assert done("compact", "ix", "--graph", 4)[1] == "ix was compact already, 318 rows\n"
+    engines = ("--engine", "4/hnsw", "--engine", "4/hnsw+ef=7", "--engine", "8/rabitq")
+    said = "ix was compacted, 318 rows, with new engines 4/hnsw, 8/rabitq\n"
+    assert done("compact", "ix", *engines)[1] == said
+    assert done("compact", "ix", *engines)[1] == "ix was compact already, 318 rows\n"
     found = json.loads(done("info", "ix", "--json")[0])
-    assert (found["rows"], found["deleted"], found["blocks"], len(found["graphs"])) == (318, 0, 1, 1)
+    assert (found["rows"], found["deleted"], found["blocks"], len(found["engines"])) == (318, 0, 1, 2)
     out, err = done("verify", "ix")
     assert out == ""
     assert err.endswith(f"ix: all {len(Index.open('ix').snapshot.folder.entries)} files are as they were committed\n")
     assert done("copy", "ix", "--out", "twin")[0] == "twin\n"
     out, err = done("relayout", "twin", "--out", "other", "--cuts", "8,16", "--beside", "int8=8")
     assert out == "other\n"
-    assert err == "318 rows, cut at 8,16\nthe graph over 4 dims was not copied; other has no cut there\n"
+    assert err.splitlines() == [
+        "318 rows, cut at 8,16",
+        "the engine 8/rabitq was not copied; build it: mrl index compact other --engine 8/rabitq",
+        "the engine 4/hnsw was not copied; other has no cut there",
+    ]
     for path in ("twin", "other"):
         rows = Index.open(path).get(["item1", payload(ROWS, ROWS + 20)["id"][0].as_py()])
         np.testing.assert_array_equal(rows.vectors, [vectors()[1], vectors(20, seed=1)[0]])
@@ -381,6 +394,15 @@ def test_what_is_no_index_is_said(tmp_path, monkeypatch, capsys):
         assert (code, error.startswith(f"mrl: {tmp_path / 'nowhere'} is no mrl-index: ")) == (2, True)
 
 
+def test_a_copy_gains_12_bits_up_to_the_width(built):
+    done("relayout", "ix", "--out", "coded", "--beside", f"int12={WIDTH}")
+    found = json.loads(done("info", "coded", "--json")[0])["segments"]
+    assert [list(each["bytes"]) for each in found] == [["float32", "int12"]] * 3
+    assert sum(each["bytes"]["float32"] for each in found) > 2 * sum(each["bytes"]["int12"] for each in found)
+    plan = f"{WIDTH}:30@int12,{WIDTH}:10"
+    assert Index.open("coded").search(vectors()[:9], 10, plan=plan).ids[:, 0].tolist() == names()[:9]
+
+
 def test_a_copy_keeps_the_layout_but_for_what_is_asked(built):
     done("relayout", "ix", "--out", "coded", "--beside", "int8=8", "--beside", "1bit=4")
     done("relayout", "coded", "--out", "kept", "--reference", "float16")
@@ -398,15 +420,44 @@ def test_a_copy_keeps_the_layout_but_for_what_is_asked(built):
     ) in refused("relayout", "coded", "--out", "other", "--cuts", "4,16")
 
 
-def test_a_copy_says_how_its_graphs_are_built_anew(built):
-    _, said = done("compact", "ix", "--graph", "8", "--graph-m", "4")
-    assert said == "ix was compact already, 300 rows, with a new graph over 8 dims\n"
+def test_a_copy_says_how_its_engines_are_built_anew(built):
+    named = "8/hnsw+codes=int8+m=4"
+    _, said = done("compact", "ix", "--engine", named)
+    assert said == f"ix was compact already, 300 rows, with new engines {named}\n"
     _, said = done("relayout", "ix", "--out", "other")
-    assert "the graph over 8 dims was not copied; build it: mrl index compact other --graph 8 --graph-m 4\n" in said
-    done("compact", "other", "--graph", "8", "--graph-m", "4")
-    assert [(graph.dim, graph.m) for graph in Index.open("other").snapshot.contents.graphs] == [(8, 4)]
+    assert f"the engine {named} was not copied; build it: mrl index compact other --engine {named}\n" in said
+    done("compact", "other", "--engine", named)
+    assert [(about.dim, about.kind) for about in Index.open("other").snapshot.contents.engines] == [
+        (8, HNSW(4, codes="int8"))
+    ]
     _, said = done("relayout", "ix", "--out", "without", "--cuts", "4,16")
-    assert "the graph over 8 dims was not copied; without has no cut there\n" in said
+    assert f"the engine {named} was not copied; without has no cut there\n" in said
+
+
+def test_an_engine_after_a_map_of_its_own_is_shown_and_not_copied(built):
+    index, turn = Index.open("ix"), fit_leading(vectors(), 6)
+    index.add_engine(6, IVF(lists=4), turn)
+    assert f"engine     6/ivf+lists=4, after its own map {turn}: 300 rows, " in done("info", "ix")[0]
+    (found,) = json.loads(done("info", "ix", "--json")[0])["engines"]
+    assert (found["dim"], found["engine"], found["map"], found["rows"]) == (6, "ivf+lists=4", str(turn), ROWS)
+    _, said = done("relayout", "ix", "--out", "other")
+    assert f"the engine 6/ivf+lists=4 after its own map {turn} was not copied; mrl plan other builds such ones\n" in said
+
+
+def test_engines_are_checked_before_anything_is_compacted(built):
+    done("delete", "ix", "item3")
+    assert "an engine 6/rabitq needs a cut at 6; the cuts are 4,8,16" in refused("compact", "ix", "--engine", "6/rabitq")
+    assert "needs a row for each list, there are 299" in refused("compact", "ix", "--engine", "4/ivf+lists=300")
+    assert json.loads(done("info", "ix", "--json")[0])["deleted"] == 1
+
+
+def test_an_engine_of_an_empty_index_is_built_with_its_rows(here):
+    np.save("none.npy", vectors()[:0])
+    done("build", "none.npy", "--out", "ix", "--engine", "16/ivf+lists=4")
+    assert "engine     16/ivf+lists=4: 0 rows, 0 B\n" in done("info", "ix")[0]
+    done("add", "ix", "v.npy")
+    done("compact", "ix")
+    assert "engine     16/ivf+lists=4: 300 rows, " in done("info", "ix")[0]
 
 
 @pytest.mark.parametrize("verb", ["build", "add", "delete", "compact", "verify", "info", "relayout", "copy", "get"])

@@ -64,7 +64,7 @@ def test_rows_on_stdout_and_the_rest_on_stderr(vectors):
     assert [(each["run"], each["dim"], each["value"]) for each in lines] == [
         (row.run, row.dim, row.value) for row in wanted.rows
     ]
-    assert len(lines) == 2 * 4 * 2  # plain and PCA, four encodings, 8 and 16 dims
+    assert len(lines) == 2 * 5 * 2  # plain and PCA, five encodings, 8 and 16 dims
     for said in ("200 × 16 float32", "intrinsic dim", "mean cosine", "hubness", *wanted.findings):
         assert said in result.stderr
 

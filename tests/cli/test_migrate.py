@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from mrl import Card, Nesting, Table, prefix, unit_prefix
 from mrl.cli import app, main
-from mrl.retrieval import BuildSpec, Index, Layout, Rows
+from mrl.retrieval import IVF, BuildSpec, Index, Layout, Rows
 from mrl.vectors import migrating
 
 WIDTH, ROWS = 16, 40
@@ -42,7 +42,7 @@ def refused(*words):
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """A folder with a table, queries, and an index with a graph and a deleted row."""
+    """A folder with a table, queries, and an index with engines and a deleted row."""
     monkeypatch.chdir(tmp_path)
     with Table.create("table", CARD, ("cat", "dog"), prompt="doc: ") as table:
         table.add(clouds(ROWS), [f"row {n}" for n in range(ROWS)], np.arange(ROWS) % 2)
@@ -56,8 +56,8 @@ def built(name="ix", turn=None):
     columns = pyarrow.table({"price": np.arange(ROWS) % 7})
     rows = Rows.of(clouds(ROWS), CARD, np.arange(ROWS), columns)
     made = Index.build(name, rows, BuildSpec(Layout.of(CARD.nesting, beside={"int8": 8}), turn))
-    made.add_graph(4)
-    made.add_graph(16)
+    made.add_engine(4, IVF(lists=4))
+    made.add_engine(16)
     made.delete([0])
 
 
@@ -96,22 +96,22 @@ def stopped(what, rows, of):
         raise KeyboardInterrupt
 
 
-def test_an_index_is_cut_and_graphs_are_named(here):
+def test_an_index_is_cut_and_engines_are_named(here):
     built()
     out, err = done("migrate", "ix", "--dim", 8, "--out", "small")
     assert out == "small\n"
     said = err.splitlines()
     assert said[0] == "39 rows, the first 8 of 16 dims, cut at 4,8"
     assert sorted(said[1:3]) == [
-        "the graph over 16 dims was not copied; small has no cut there",
-        "the graph over 4 dims was not copied; build it: mrl index compact small --graph 4",
+        "the engine 16/hnsw was not copied; small has no cut there",
+        "the engine 4/ivf+lists=4 was not copied; build it: mrl index compact small --engine 4/ivf+lists=4",
     ]
     assert said[3].endswith("kB now")
     index = Index.open("small")
     assert index.snapshot.layout == Layout.of(Nesting((4, 8)), beside={"int8": 8})
     assert index.get([5]).payload.to_pylist() == [{"price": 5}]
     assert not index.known([0]).any()
-    done("index", "compact", "small", "--graph", 4)
+    done("index", "compact", "small", "--engine", "4/ivf+lists=4")
 
 
 def test_an_index_gets_another_layout(here):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from mrl import Card, Nesting, Table
 from mrl.cli import app, main
 from mrl.cli.answers import BATCH
 from mrl.maps import mapped_card
-from mrl.retrieval import BuildSpec, Index, Layout, Plan, Rows
+from mrl.retrieval import HNSW, BuildSpec, Index, Layout, Plan, Rows
 
 ROWS, WIDTH, K = 400, 16, 5
 CARD = Card("clouds", WIDTH, Nesting((4, WIDTH)))
@@ -177,14 +178,52 @@ def test_recall_is_counted_against_the_exact_search(index, queries):
 
 def test_a_graph_is_searched_and_explained(index, queries, tmp_path):
     made = Index.open(index).copy(tmp_path / "ix")
-    assert "has no graph over 4 dims built with m = 32" in refused(
+    assert "has no engine 4/hnsw" in refused(
         made.path, queries, "--plan", "4:50/hnsw,16:5", "-k", 5
     )
-    made.add_graph(4)
+    made.add_engine(4)
     result = invoke(made.path, queries, "--plan", "4:400/hnsw+ef=400,16:5", "-k", K, "--explain", "--recall")
     assert [json.loads(line)["ids"] for line in result.stdout.splitlines()] == nearest(QUERIES)[0]
-    assert "a graph, known only afterwards" in result.stderr
+    assert "an engine, known only afterwards" in result.stderr
     assert "recall@5 1.0000" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["ivf+lists=4+probes=4", "ivf+lists=2+probes=2+codes=int8", "rabitq"])
+def test_any_engine_is_searched(name, index, queries, tmp_path):
+    made = Index.open(index).copy(tmp_path / "ix")
+    CliRunner().invoke(app, ["index", "compact", str(made.path), "--engine", f"8/{name}"], catch_exceptions=False)
+    lines = found(made.path, queries, "--plan", f"8:{ROWS}/{name},16:5", "-k", K)
+    assert [line["ids"] for line in lines] == nearest(QUERIES)[0]
+
+
+def test_an_old_index_with_a_graph_is_searched_and_shown(queries, tmp_path):
+    """Whose manifest has `graphs`, with an HNSW's knobs in fields of their own."""
+    made = Index.build(tmp_path / "ix", Rows.of(VECTORS, CARD, [f"item{i}" for i in range(ROWS)]), BuildSpec(LAYOUT))
+    made.add_engine(4, HNSW(m=8, ef_construction=40))
+    as_before(made.path)
+    lines = found(made.path, queries, "--plan", "4:400/hnsw+m=8+ef_construction=40+ef=400,16:5", "-k", K)
+    assert [line["ids"] for line in lines] == nearest(QUERIES)[0]
+    info = CliRunner().invoke(app, ["index", "info", str(made.path)]).stdout
+    assert "engine     4/hnsw+ef_construction=40+m=8: 400 rows, " in info
+    opened = Index.open(made.path)
+    assert opened.verify() == []
+    opened.delete(["item3"])
+    assert opened.compact()
+    assert opened.snapshot.engines[0].rows == ROWS - 1
+
+
+def as_before(path):
+    """Write the manifest of an index as it was when graphs were the only engines."""
+    document = json.loads((path / "manifest.json").read_text())
+    document["graphs"] = [
+        {"file": about["file"], "dim": about["dim"], "m": 8, "ef_construction": 40, "blocks": about["blocks"]}
+        | {"factor": about["factor"]}
+        for about in document.pop("engines")
+    ]
+    del document["sha256"]
+    blank = json.dumps({"sha256": "0" * 64, **document}).encode()
+    sealed = blank.replace(b"0" * 64, hashlib.sha256(blank).hexdigest().encode(), 1)
+    (path / "manifest.json").write_bytes(sealed)
 
 
 def test_an_index_without_rows(queries, tmp_path):
@@ -261,7 +300,7 @@ def test_a_refusal_is_one_sentence_and_exit_code_2(index, tmp_path, monkeypatch,
 def test_a_missing_package_names_its_extra(package, index, queries, tmp_path):
     """In a process of its own, where the package cannot be imported."""
     graph = Index.open(index).copy(tmp_path / "ix")
-    graph.add_graph(4)
+    graph.add_engine(4)
     words = ["search", str(graph.path), str(queries), "--plan", "4:40/hnsw,16:5", "--columns", "price", "-k", "5"]
     code = f"import sys; sys.modules[{package!r}] = None; sys.argv[1:] = {words!r}; import mrl.cli; mrl.cli.main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

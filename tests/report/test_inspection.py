@@ -98,7 +98,7 @@ def test_vectors_of_which_nothing_can_be_measured_have_a_page(tmp_path):
 def test_against_dims_stand_floats_alone_against_bytes_everything(found):
     dims, _, bytes_ = figures_of(found)
     assert {row.run for row in shown(found.rows, dims)} == {"as they are", "PCA"}
-    assert len({row.run for row in shown(found.rows, bytes_)}) == 8
+    assert len({row.run for row in shown(found.rows, bytes_)}) == 10
     assert (dims.measure, bytes_.measure) == ("1-NN", "1-NN")
     whole, fewer = short(found)
     assert {row.run for row in fewer} == {
@@ -114,7 +114,7 @@ def test_encodings_of_a_run_share_its_colour_and_differ_in_their_lines(found):
         own = [name for name in names if encoded_of(names, name) == base]
         assert len({colour(names, name) for name in own}) == 1
         lines = [str(look(names, Curve(name, "1-NN", "neighbours", ()))["linestyle"]) for name in own]
-        assert len(set(lines)) == len(own) == 4
+        assert len(set(lines)) == len(own) == 5
     assert encoded_of(["a, int8"], "a, int8") == "a, int8"  # of nothing that is there
     assert encoded_of(["a", "a, b"], "a, b") == "a, b"
 

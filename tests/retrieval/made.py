@@ -9,6 +9,7 @@ from mrl.retrieval import BuildSpec, Index, Layout, Rows
 from mrl.retrieval.encodings import BITS
 
 METRICS = ("cosine", "dot", "l2")
+MOST = {"1bit": 1, "int8": 127, "int12": 2047}  # the largest code
 UNIT = 2.0**-53  # half the distance from 1 to the next float64
 
 
@@ -187,7 +188,7 @@ def sizes(snapshot, level, encoding):
         coded = block.segment(level, encoding)
         size = np.abs(coded.decoded(slice(None)))
         if len(coded.scales):
-            each = np.abs(coded.scales[:, 0]) + 127 * np.abs(coded.scales[:, 1])
+            each = np.abs(coded.scales[:, 0]) + MOST[encoding] * np.abs(coded.scales[:, 1])
             size = size + each[np.arange(block.rows) // 4096]
         parts.append(size.astype(float))
     return np.concatenate(parts)

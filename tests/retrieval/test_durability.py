@@ -39,7 +39,7 @@ def full(tmp_path):
     spec = BuildSpec(layout, map="pca")
     names = [f"row {n:04d}" for n in range(60)]
     index = Index.build(tmp_path / "full", Rows.of(rows(40), CARD, names[:40], words(range(40))), spec)
-    index.add_graph(3)
+    index.add_engine(3)
     index.add(rows(20, 1), names[40:], words(range(40, 60)))
     index.delete(names[5:8])
     return index
@@ -225,7 +225,7 @@ def test_a_file_that_is_not_as_it_was_is_named(full, damage):
 
 
 def test_every_damaged_file_has_a_line(full):
-    names = ["000000.ids.npy", "manifest-00000003.json", full.snapshot.contents.map, full.snapshot.graphs[0].about.file]
+    names = ["000000.ids.npy", "manifest-00000003.json", full.snapshot.contents.map, full.snapshot.engines[0].about.file]
     for name in names:
         (full.path / name).write_bytes(b"")
     lines = Index.open(full.path).verify()

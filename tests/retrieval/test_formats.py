@@ -146,6 +146,21 @@ def test_version_1_is_searched(by_hand, ids, alive, tmp_path):
     assert set(found.ids.tolist()) == {ids[6], ids[3]}
 
 
+def test_version_1_gains_12_bits_in_a_copy(by_hand, ids, alive, tmp_path):
+    """What was written before there were any says that it has none, and is laid out anew with them."""
+    old = Index.open(by_hand)
+    with pytest.raises(InputError, match="not as int12; use one of these, or make a copy that has it: mrl index relay"):
+        old.search(VECTORS, 6, plan="3:6@int12,8:6")
+    new = old.relayout(tmp_path / "new", BuildSpec(Layout.of(Nesting((3, 8)), "float16", {"int12": 8})))
+    names = {file.name for file in new.path.glob("*int12*")}
+    assert names == {f"000000.{part}.int12{end}.npy" for part in ("0-3", "3-8") for end in ("", ".scales")}
+    codes = np.load(new.path / "000000.3-8.int12.npy")
+    assert (codes.dtype, codes.shape) == (np.int8, (6, 8))  # 5 bytes and 3 with a nibble or two
+    found = Index.open(new.path).search(VECTORS, 6, plan="8:6@int12,8:6")
+    assert found.ids.tolist() == new.search(VECTORS, 6).ids.tolist()
+    np.testing.assert_allclose(new.search(VECTORS, 6, plan="8:6@int12").scores, found.scores, atol=2e-3)
+
+
 def test_version_1_can_be_changed(by_hand, ids, alive):
     index = Index.open(by_hand)
     new = np.array(["new"]) if ids.dtype.kind == "U" else np.array([99])
@@ -176,8 +191,9 @@ def test_what_is_written_now_has_the_files_that_the_format_names(tmp_path, by_ha
                                        rtol=1e-5, atol=1e-6, err_msg=name)  # fmt: skip
     document = json.loads((index.path / "manifest.json").read_text())
     wanted = manifest(by_hand, ids.dtype.kind == "U")
-    assert set(document) == {*wanted, "sha256"}
-    for key in ("format", "version", "card", "layout", "columns", "strings", "map", "graphs"):
+    assert set(document) == {*wanted, "sha256", "engines"} - {"graphs"}
+    assert document["engines"] == wanted["graphs"]
+    for key in ("format", "version", "card", "layout", "columns", "strings", "map"):
         assert document[key] == wanted[key], key
     assert document["blocks"] == [{**wanted["blocks"][0], "deleted": "000000.deleted-00000002.npy"}]
 

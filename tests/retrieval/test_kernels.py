@@ -38,7 +38,8 @@ def expected(part, query):
     rows = part.decoded(slice(None)).astype(float)
     terms = np.abs(rows)
     if len(part.scales):
-        terms = terms + (np.abs(part.scales[:, 0]) + 127 * np.abs(part.scales[:, 1]))[np.arange(N) // CHUNK]
+        offsets, steps = np.abs(part.scales).swapaxes(0, 1)
+        terms = terms + (offsets + made.MOST[part.encoding] * steps)[np.arange(N) // CHUNK]
     return rows @ query.astype(float), 2.0**-24 * (WIDTH + 8) * (terms @ np.abs(query.astype(float)))
 
 
@@ -77,6 +78,33 @@ def test_extending_adds_the_products_of_the_rows_that_the_block_has(part):
         rows = np.clip(positions[q] - first, 0, N - 1)
         right = np.abs(raw[q] - (before[q] + products[rows])) <= error[rows] + 2.0**-24 * np.abs(raw[q])
         assert (right | outside[q]).all()
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("width", [1, 2, 3, 15, 16, 17, 63, 64, 129, 256, 301])
+def test_loops_in_vectors_read_what_lies_beside_them(width, encoding):
+    """Every width leaves another rest behind its last whole vector."""
+    part, query = coded(made.random(20, width), encoding), made.random(1, width, 1)
+    right = part.decoded(slice(None)).astype(float) @ query[0].astype(float)
+    scanned, extended = np.zeros(20, np.float32), np.zeros((1, 21), np.float32)
+    SCAN[encoding](readable(part), part.scales, query[0], 0, 20, scanned)
+    EXTEND[encoding](readable(part), part.scales, query, np.append(np.arange(20)[::-1], 20)[None], 0, extended)
+    np.testing.assert_allclose(scanned, right, rtol=0, atol=3e-6)
+    np.testing.assert_allclose(extended[0], [*right[::-1], 0], rtol=0, atol=3e-6)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**32), st.integers(0, 30), st.sampled_from(ENCODINGS))
+def test_rows_are_extended_in_any_order_and_as_often_as_they_are_named(seed, m, encoding):
+    rng = np.random.default_rng(seed)
+    part = coded(made.random(2 * CHUNK + 5, 3), encoding)
+    queries, positions = made.random(2, 3, 1), rng.choice([0, 1, CHUNK - 1, CHUNK, 2 * CHUNK + 4, -1, 9000], (2, m))
+    raw = np.zeros((2, m), np.float32)
+    EXTEND[encoding](readable(part), part.scales, queries, positions, 0, raw)
+    there = (positions >= 0) & (positions < len(part))
+    rows = part.decoded(np.where(there, positions, 0).ravel()).reshape(2, m, 3).astype(float)
+    right = np.einsum("qmw,qw->qm", rows, queries.astype(float)) * there
+    np.testing.assert_allclose(raw, right, rtol=0, atol=1e-5)
 
 
 def test_all_halves_are_read_as_they_are():

@@ -46,7 +46,7 @@ def test_bytes_per_row_are_counted_by_hand(layout):
     by_hand = 0
     for level, (start, stop) in enumerate(layout.cuts.segments):
         for name in layout.encodings(level):
-            by_hand += {"1bit": -(-(stop - start) // 8)}.get(name, (stop - start) * BITS[name] // 8)
+            by_hand += -(-(stop - start) * BITS[name] // 8)
     assert layout.bytes_per_row() == by_hand
 
 
@@ -67,7 +67,7 @@ def test_coarser_copies_are_kept_up_to_their_cut():
          "segment 0-8 is stored as float16; float32 beside it adds nothing: name a coarser encoding"),
         (lambda: made.layout((8, 16), "float16", {"float16": 8}), "float16 beside it adds nothing"),
         (lambda: made.layout((8, 16), beside={"int4": 8}),
-         "unknown encoding 'int4'; known are 1bit, int8, float16, float32"),
+         "unknown encoding 'int4'; known are 1bit, int8, int12, float16, float32"),
         (lambda: made.layout((8, 16)).reading(8, "int8"),
          "segment 0-8 of this index is stored as float32, not as int8; use one of these, or make a copy that has it: "
          "mrl index relayout INDEX --out NEW --beside int8"),

@@ -7,18 +7,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import mrl.retrieval.engine
 import mrl.retrieval.plan
 import oracles
 from mrl.errors import DamagedError, InputError, StorageError
-from mrl.retrieval.plan import HNSW, Plan, Scan, Stage, StageCost
+from mrl.retrieval.engine import CODES, HNSW, IVF, RaBitQ, Scan, engine_text, of_build, parse_engine
+from mrl.retrieval.plan import Plan, Stage, StageCost
 
-ENCODINGS = ("1bit", "int8", "float16", "float32", "reference")  # coarsest first
-engines = st.just(Scan()) | st.builds(HNSW, st.integers(2, 99), st.integers(1, 999), st.integers(1, 999))
+ENCODINGS = ("1bit", "int8", "int12", "float16", "float32", "reference")  # coarsest first
+counts = st.integers(1, 999)
+engines = (
+    st.sampled_from([Scan(), RaBitQ()])
+    | st.builds(HNSW, st.integers(2, 99), counts, counts, st.sampled_from(CODES[:-1]))
+    | st.builds(IVF, counts, counts, st.sampled_from(CODES))
+)
 
 
 @st.composite
 def plans(draw):
-    seen = draw(st.sets(st.tuples(st.integers(1, 4096), st.integers(0, 4)), min_size=1, max_size=6))
+    seen = draw(st.sets(st.tuples(st.integers(1, 4096), st.integers(0, 5)), min_size=1, max_size=6))
     keeps = sorted(draw(st.lists(st.integers(1, 10**6), min_size=len(seen), max_size=len(seen))), reverse=True)
     first = draw(engines)
     stages = [
@@ -64,8 +71,9 @@ def test_plans_and_their_parts_are_values(value):
 
 
 def test_build_knobs_and_query_knobs_are_told_apart():
-    assert HNSW(ef=10).build == HNSW(ef=99).build == (32, 200)
-    assert HNSW(m=8, ef_construction=50).build == (8, 50)
+    assert of_build(HNSW(ef=10)) == of_build(HNSW(ef=99)) == HNSW()
+    assert of_build(HNSW(m=8, ef_construction=50, ef=10)) == HNSW(m=8, ef_construction=50)
+    assert of_build(IVF(lists=8, probes=3, codes="1bit")) == IVF(lists=8, codes="1bit")
 
 
 # ------------------------------------------------------------------------------------------------- refusals
@@ -103,13 +111,17 @@ def test_counts_are_integers_of_at_least_1(name, value):
 
 def test_parts_out_of_range_are_refused():
     with pytest.raises(
-        InputError, match="unknown encoding 'int4' in a stage; known are 1bit, int8, float16, float32, ref"
+        InputError, match="unknown encoding 'int4' in a stage; known are 1bit, int8, int12, float16, float32, ref"
     ):
         Stage(8, 10, "int4")
-    with pytest.raises(InputError, match=re.escape("the engine of a stage is Scan() or HNSW(), got 'hnsw'")):
+    with pytest.raises(InputError, match=re.escape("the engine of a stage is Scan(), HNSW(), IVF() or RaBitQ(), got 'hnsw'")):
         Stage(8, 10, engine="hnsw")
     with pytest.raises(InputError, match="m of an HNSW must be an integer of at least 2, got 1"):
         HNSW(m=1)
+    with pytest.raises(InputError, match="lists of an IVF must be an integer of at least 1, got 'many'"):
+        IVF(lists="many")
+    with pytest.raises(InputError, match="codes of an HNSW are float32, float16, int8, got '1bit'"):
+        HNSW(codes="1bit")
     for odd in ("pca", "PCA:12", "pca:xyz", "pca:", None, 7):
         with pytest.raises(InputError, match="map must be a map's name such as pca:ab12cd34ef56, or empty, got"):
             Plan((FIRST,), odd)
@@ -145,6 +157,8 @@ def test_text_and_object_round_trip(plan):
      ("64:200@int8,1024:10", Plan((Stage(64, 200, "int8"), Stage(1024, 10)))),
      ("128:200/hnsw+ef=64+m=16,1024:10", Plan((Stage(128, 200, engine=HNSW(m=16, ef=64)), Stage(1024, 10)))),
      ("128:200@1bit/hnsw", Plan((Stage(128, 200, "1bit", HNSW()),))),
+     ("64:50/ivf+codes=int8+lists=99+probes=3", Plan((Stage(64, 50, engine=IVF(99, 3, "int8")),))),
+     ("64:50/rabitq,128:5", Plan((Stage(64, 50, engine=RaBitQ()), Stage(128, 5)))),
      ("pca:ab12cd34ef56,32:200", Plan((Stage(32, 200),), "pca:ab12cd34ef56"))],
 )  # fmt: skip
 def test_the_text_form(text, plan):
@@ -156,13 +170,32 @@ def test_what_is_printed_says_encoding_and_engine():
     assert str(plan) == "pca:ab12cd34ef56 → 32:200@int8/hnsw+ef=99 → 1024:10"
 
 
-@pytest.mark.parametrize("text", ["", "32", "32:", "32:200,", "32:200 64:10", "a:g", "32:200/ivf", "-8:1", "٣:1",
-                                  "32:200/hnsw+nprobe=3", "32:200/hnsw(ef=3)", "8:1,pca:ab"])  # fmt: skip
+@pytest.mark.parametrize("text", ["", "32", "32:", "32:200,", "32:200 64:10", "a:g", "32:200/", "-8:1", "٣:1",
+                                  "32:200/IVF", "32:200/hnsw(ef=3)", "8:1,pca:ab"])  # fmt: skip
 def test_what_is_no_plan_is_refused(text):
     with pytest.raises(
         InputError, match=r"cannot read a stage from '.*'; write dim:keep, as in 32:200, or 32:200@int8/h"
     ):
         Plan.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("8:5/lsh", "unknown engine 'lsh' in 'lsh'; known are hnsw, ivf, rabitq"),
+     ("8:5/hnsw+nprobe=3", "cannot read the knob 'nprobe=3' in 'hnsw+nprobe=3'; write name=value, its knobs are m, ef_"),
+     ("8:5/hnsw+m", "cannot read the knob 'm' in 'hnsw+m'; write name=value"),
+     ("8:5/rabitq+m=3", "cannot read the knob 'm=3' in 'rabitq+m=3'; write name=value, it has none"),
+     ("8:5/ivf+codes=int4", "codes of an IVF are float32, float16, int8, 1bit, got 'int4'"),
+     ("8:5/hnsw+m=1", "m of an HNSW must be an integer of at least 2, got 1")],
+)  # fmt: skip
+def test_what_is_no_engine_is_refused(text, said):
+    with pytest.raises(InputError, match=re.escape(said)):
+        Plan.parse(text)
+
+
+@given(engines)
+def test_an_engines_text_round_trips(engine):
+    assert parse_engine(engine_text(engine)) == parse_engine(engine_text(engine, whole=True)) == engine
 
 
 def test_a_map_alone_is_no_plan():
@@ -178,7 +211,7 @@ def test_json_round_trip(plan):
 def test_json_has_every_knob_so_that_new_defaults_change_no_old_plan():
     plan = Plan.single(8, engine=HNSW())
     assert plan.to_json() == {
-        "format": "mrl-plan", "version": 1, "map": "", "stages": ["8:10/hnsw+ef=64+ef_construction=200+m=32"],
+        "format": "mrl-plan", "version": 1, "map": "", "stages": ["8:10/hnsw+codes=float16+ef=64+ef_construction=200+m=32"],
     }  # fmt: skip
 
 
@@ -300,7 +333,7 @@ def test_the_reference_may_differ_from_segment_to_segment():
 
 @pytest.mark.parametrize("reference", ["int4", "reference", {}, {512: "float32"}, {1024: "int4"}])
 def test_a_reference_that_does_not_reach_is_refused(reference):
-    said = f"reference needs one of 1bit, int8, float16, float32 for all 1024 dims, got {reference!r}"
+    said = f"reference needs one of 1bit, int8, int12, float16, float32 for all 1024 dims, got {reference!r}"
     with pytest.raises(InputError, match=re.escape(said)):
         Plan.single(1024).cost(10, reference)
 
@@ -311,6 +344,7 @@ def test_no_rows_are_refused():
 
 
 def test_the_examples():
-    found = doctest.testmod(mrl.retrieval.plan)
-    assert found.attempted
-    assert not found.failed
+    for module in (mrl.retrieval.plan, mrl.retrieval.engine):
+        found = doctest.testmod(module)
+        assert found.attempted
+        assert not found.failed

@@ -87,7 +87,7 @@ def test_k_may_be_any_integer(index):
          "or make a copy that has it: mrl index relayout INDEX --out NEW --beside int8"),
         ("pca:abcdef012345,4:20", CardError, "the plan is for vectors mapped by pca:abcdef012345, "),
         ("4:2,16:1", InputError, "4:2 → 16:1 cannot give k = 3 results: its last stage gets 2 candidates"),
-        ("4:20/hnsw,16:10", InputError, "has no graph over 4 dims"),
+        ("4:20/hnsw,16:10", InputError, "has no engine 4/hnsw"),
         ("four", InputError, "cannot read a stage from 'four'"),
     ],
 )  # fmt: skip

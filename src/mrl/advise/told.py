@@ -20,8 +20,9 @@ HEAVY = 0.1  # share of the squared length from which one coordinate is worth a 
 ALIKE = 0.5  # mean cosine from which vectors point much the same way
 HUBS = 3.0  # skewness of N_10 from which hubs are worth a sentence
 NOUNS = {"1-NN": "1-NN accuracy"}
-PARTS = {"float16": "half", "int8": "a quarter of", "1bit": "a 32nd of"}  # of float32's bytes
-HALVES = {"int8": "half", "1bit": "a 16th of"}  # of float16's
+# What the bytes are of float32's, and of float16's.
+PARTS = {"float16": "half", "int12": "three eighths of", "int8": "a quarter of", "1bit": "a 32nd of"}
+HALVES = {"int12": "three quarters of", "int8": "half", "1bit": "a 16th of"}
 
 
 def told(found: Inspection) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ class Asked:
     dims: str | None = option(
         None, "What may be chosen, as 64,128 or 8..1024; without it the trained ones and those between, or a ladder."
     )
-    encodings: str = option("float32,float16,int8,1bit", "How vectors may be stored.")
+    encodings: str = option("float32,float16,int12,int8,1bit", "How vectors may be stored.")
     seed: int = option(0, "Which rows are held out as queries, and which queries tune, calibrate and report.")
 
     def terms(self) -> Terms:

@@ -29,7 +29,7 @@ def contents(snapshot: Snapshot) -> dict[str, Any]:
         "map": card.maps[-1] if about.map else None,
         "cuts": list(snapshot.layout.cuts.dims),
         "segments": list(_segments(snapshot, sizes)),
-        "graphs": list(_graphs(snapshot)),
+        "engines": list(_engines(snapshot)),
         "payload": _columns(snapshot),
         "blocks": len(about.blocks),
         "commit": folder.number,
@@ -55,14 +55,16 @@ def _segments(snapshot: Snapshot, sizes: Counter[tuple[str, str]]) -> Iterator[d
         yield {"dims": name, "reference": layout.reference[level], "bytes": encodings}
 
 
-def _graphs(snapshot: Snapshot) -> Iterator[dict[str, Any]]:
-    for graph in snapshot.contents.graphs:
+def _engines(snapshot: Snapshot) -> Iterator[dict[str, Any]]:
+    from mrl.retrieval.engine import engine_text
+
+    for about in snapshot.contents.engines:
         yield {
-            "dim": graph.dim,
-            "m": graph.m,
-            "ef_construction": graph.ef_construction,
-            "rows": sum(block.rows for block in snapshot.blocks if block.about.number in graph.blocks),
-            "bytes": snapshot.folder.entries[graph.file].bytes if graph.blocks else 0,
+            "dim": about.dim,
+            "engine": engine_text(about.kind),
+            "map": about.map or None,
+            "rows": sum(block.rows for block in snapshot.blocks if block.about.number in about.blocks),
+            "bytes": snapshot.folder.entries[about.file].bytes if about.blocks else 0,
         }
 
 
@@ -93,9 +95,9 @@ def _told(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for segment in found["segments"]:
         sizes = (f"{name} {_size(size)}" for name, size in segment["bytes"].items())
         yield f"  {segment['dims']}", ", ".join(sizes)
-    for graph in found["graphs"]:
-        how = f"m = {graph['m']}, ef_construction = {graph['ef_construction']}"
-        yield "graph", f"{graph['dim']} dims, {how}: {graph['rows']:,} rows, {_size(graph['bytes'])}"
+    for each in found["engines"]:
+        after = f", after its own map {each['map']}" if each["map"] else ""
+        yield "engine", f"{each['dim']}/{each['engine']}{after}: {each['rows']:,} rows, {_size(each['bytes'])}"
     if found["payload"] is not None:
         columns = (f"{name} ({kind or 'no rows yet'})" for name, kind in found["payload"].items())
         yield "payload", ", ".join(columns)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mrl.cli.columns import of_kind, read_ids, typed
-from mrl.cli.layouts import Links, Shape
+from mrl.cli.layouts import Engines, Shape, check_engines, engine_name
 from mrl.cli.progress import bar
 from mrl.cli.settings import Chosen, settings
 from mrl.cli.vectors import VECTORS, Beside, more_rows, rows, watched
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from mrl.card import Card
     from mrl.cli.columns import Ids
     from mrl.maps import Rotation
-    from mrl.retrieval import HNSW, Index, Layout
-    from mrl.retrieval.graphs import GraphAbout
+    from mrl.retrieval import Index, Layout
+    from mrl.retrieval.engine import Engine
+    from mrl.retrieval.engines import EngineAbout
 
 index = typer.Typer(help="Build an index of vectors, change it, look into it.", no_args_is_help=True)
 
@@ -30,7 +31,7 @@ Named = Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Ids; a
 
 
 @index.command("build")
-@settings(("Layout", Shape, {}), ("Graph", Links, {}), ("Beside the vectors", Beside, {}), ("A file", Described, {}))
+@settings(("Layout", Shape, {}), ("Engines", Engines, {}), ("Beside the vectors", Beside, {}), ("A file", Described, {}))
 def build(
     vectors: Annotated[Path, typer.Argument(help=f"{VECTORS}.")],
     out: New,
@@ -47,15 +48,15 @@ def build(
     from mrl.retrieval import BuildSpec, Index
 
     check_free(out)
-    links = Links(**chosen.of(Links))
+    asked = Engines(**chosen.of(Engines)).asked
     source = rows(vectors, Described(**chosen.of(Described)), Beside(**chosen.of(Beside)))
     layout = Shape(**chosen.of(Shape)).layout(_standard(source.card))
-    _check_graph(links.graph, layout)
-    spec, engine = BuildSpec(layout, _map(turn)), links.engine
+    check_engines(asked, layout.cuts, source.count)
+    spec = BuildSpec(layout, _map(turn))
     with bar() as told:
         made = Index.build(out, source, spec, told)
-        if links.graph is not None:
-            made.add_graph(links.graph, engine, told)
+        for dim, engine in asked:
+            made.add_engine(dim, engine, progress=told)
     typer.echo(f"{made.rows} rows, cut at {made.snapshot.layout.cuts}", err=True)
     typer.echo(made.path)
 
@@ -67,14 +68,6 @@ def check_free(out: Path) -> None:
 
     if Folder.committed(out) or not Folder.begun(out, OWNED):
         absent(out)
-
-
-def _check_graph(dim: int | None, layout: Layout) -> None:
-    """InputError, before the rows are read, for a graph over dims at which no cut is."""
-    if dim is not None and dim not in layout.cuts.dims:
-        raise InputError(
-            f"a graph over {dim} dims needs a cut there; the cuts are {layout.cuts}; choose one, or --cuts"
-        )
 
 
 def _standard(card: Card) -> Layout:
@@ -154,26 +147,27 @@ def _ids(opened: Index, ids: Ids) -> Ids:
 
 
 @index.command("compact")
-@settings(("Graph", Links, {}))
+@settings(("Engines", Engines, {}))
 def compact(where: Where, *, chosen: Chosen) -> None:
-    """Take deleted rows off the disk, join small blocks, and build a graph anew, or a new one; prints the path."""
+    """Take deleted rows off the disk, join small blocks, build engines anew, and new ones; prints the path."""
     from mrl.retrieval import Index
 
-    links = Links(**chosen.of(Links))
-    engine, opened, graph = links.engine, Index.open(where), ""
+    asked, opened = Engines(**chosen.of(Engines)).asked, Index.open(where)
+    check_engines(asked, opened.snapshot.layout.cuts, opened.rows)
     with bar() as told:
         changed = opened.compact(told)
-        if links.graph is not None and not _complete(opened, links.graph, engine):
-            opened.add_graph(links.graph, engine, told)
-            graph = f", with a new graph over {links.graph} dims"
-    typer.echo(f"{where} {'was compacted' if changed else 'was compact already'}, {opened.rows} rows{graph}", err=True)
+        new = [each for each in asked if not _complete(opened, *each)]
+        for dim, engine in new:
+            opened.add_engine(dim, engine, progress=told)
+    built = f", with new engines {', '.join(engine_name(*each) for each in new)}" if new else ""
+    typer.echo(f"{where} {'was compacted' if changed else 'was compact already'}, {opened.rows} rows{built}", err=True)
     typer.echo(where)
 
 
-def _complete(opened: Index, dim: int, engine: HNSW) -> bool:
-    """Whether there is such a graph, of all rows."""
-    about = opened.snapshot.contents
-    return any(graph.fits(dim, engine) and len(graph.blocks) == len(about.blocks) for graph in about.graphs)
+def _complete(opened: Index, dim: int, engine: Engine) -> bool:
+    """Whether there is such an engine, of all rows."""
+    contents = opened.snapshot.contents
+    return any(about.fits(dim, engine) and len(about.blocks) == len(contents.blocks) for about in contents.engines)
 
 
 @index.command("verify")
@@ -200,7 +194,7 @@ def verify(where: Where) -> None:
 def info(
     where: Where, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")] = False
 ) -> None:
-    """Print what is in an index: rows, cuts, encodings, map, graphs, payload, and the bytes of each."""
+    """Print what is in an index: rows, cuts, encodings, map, engines, payload, and the bytes of each."""
     import json
 
     from mrl.cli.contents import contents, lines
@@ -232,7 +226,7 @@ def get(
 @index.command("relayout")
 @settings(("Layout", Shape, {}))
 def relayout(where: Where, out: New, *, chosen: Chosen) -> None:
-    """Copy an index with other cuts or encodings; prints the copy's path. Graphs are not copied."""
+    """Copy an index with other cuts or encodings; prints the copy's path. Engines are not copied."""
     from mrl.retrieval import BuildSpec, Index
 
     opened = Index.open(where)
@@ -240,20 +234,19 @@ def relayout(where: Where, out: New, *, chosen: Chosen) -> None:
     with bar() as told:
         made = opened.relayout(out, spec, told)
     typer.echo(f"{made.rows} rows, cut at {made.snapshot.layout.cuts}", err=True)
-    for graph in opened.snapshot.contents.graphs:
-        typer.echo(anew(graph, made), err=True)
+    for about in opened.snapshot.contents.engines:
+        typer.echo(anew(about, made), err=True)
     typer.echo(made.path)
 
 
-def anew(graph: GraphAbout, made: Index) -> str:
-    """How a graph that was not copied is built in the copy, if it can be."""
-    lost = f"the graph over {graph.dim} dims was not copied"
-    if graph.dim not in made.snapshot.layout.cuts.dims:
-        return f"{lost}; {made.path} has no cut there"
-    standard = {"m": Links.graph_m, "ef": Links.graph_ef}
-    knobs = {"m": graph.m, "ef": graph.ef_construction}
-    said = "".join(f" --graph-{name} {value}" for name, value in knobs.items() if value != standard[name])
-    return f"{lost}; build it: mrl index compact {made.path} --graph {graph.dim}{said}"
+def anew(about: EngineAbout, made: Index) -> str:
+    """How an engine that was not copied is built in the copy, if it can be."""
+    name = engine_name(about.dim, about.kind)
+    if about.map:
+        return f"the engine {name} after its own map {about.map} was not copied; mrl plan {made.path} builds such ones"
+    if about.dim not in made.snapshot.layout.cuts.dims:
+        return f"the engine {name} was not copied; {made.path} has no cut there"
+    return f"the engine {name} was not copied; build it: mrl index compact {made.path} --engine {name}"
 
 
 @index.command("copy")

@@ -78,8 +78,8 @@ def inspect(
 ) -> None:
     """Say what vectors are, whether they look trained to nest, and what every prefix keeps.
 
-    Plain and after PCA, stored as float32, float16, int8 and one bit. Damaged rows are counted, named and left out.
-    Prints one JSON line per measure, version and dim; with --out the report's path.
+    Plain and after PCA, stored as float32, float16, int12, int8 and one bit. Damaged rows are counted, named and left
+    out. Prints one JSON line per measure, version and dim; with --out the report's path.
     """
     from mrl.advise.inspect import inspect as looked_at
     from mrl.disk import absent

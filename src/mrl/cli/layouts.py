@@ -1,7 +1,8 @@
-"""What the makers of an index choose: its cuts and encodings, and a graph."""
+"""What the makers of an index choose: its cuts and encodings, and its engines."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,8 @@ from mrl.nesting import Nesting
 from mrl.options import option
 
 if TYPE_CHECKING:
-    from mrl.retrieval import HNSW, Layout
+    from mrl.retrieval import Layout
+    from mrl.retrieval.engine import Engine
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,9 @@ class Shape:
     )
     beside: list[str] | None = option(
         None,
-        "A coarser copy of the first dims, beside the encoding that counts: int8=64, float16=64 or 1bit=1024; may be "
-        "given several times. Without it: none; a copy keeps those of its index, `none` leaves them out.",
+        "A coarser copy of the first dims, beside the encoding that counts: int8=64, int12=1024, float16=64 or "
+        "1bit=1024; may be given several times. Without it: none; a copy keeps those of its index, `none` leaves them "
+        "out.",
     )
 
     def layout(self, standard: Layout) -> Layout:
@@ -61,21 +64,56 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Links:
-    """How a graph is built."""
+class Engines:
+    """What is built to propose the rows of a plan's first stage."""
 
-    graph: int | None = option(None, "Build an HNSW graph over the first so many dims.")
-    graph_m: int = option(32, "Links of a row on each layer of the graph.")
-    graph_ef: int = option(200, "Candidates while a row is linked; more makes a better graph, slower.")
+    engine: list[str] | None = option(
+        None,
+        "Build an engine over the first dims, in a plan's own words: 128/hnsw+m=16, 64/ivf+lists=256+codes=int8 or "
+        "128/rabitq; may be given several times.",
+    )
 
     @property
-    def engine(self) -> HNSW:
-        """How the graph is built; InputError where that is said and no graph is asked for."""
-        from mrl.retrieval import HNSW
+    def asked(self) -> tuple[tuple[int, Engine], ...]:
+        """(dim, engine) with its build knobs, each once. InputError for what is no engine."""
+        return tuple(dict.fromkeys(map(_engine, self.engine or ())))
 
-        if self.graph is None and self != Links():
-            raise InputError("--graph-m and --graph-ef say how a graph is built, and there is no --graph; give its dim")
-        return HNSW(self.graph_m, self.graph_ef)
+
+def check_engines(asked: Iterable[tuple[int, Engine]], cuts: Nesting, rows: int | None) -> None:
+    """Raise InputError, before anything is read or built, for an engine that cannot be there.
+
+    rows: how many there are, None where nobody knows yet.
+    """
+    from mrl.retrieval import IVF
+
+    for dim, engine in asked:
+        if dim not in cuts.dims:
+            raise InputError(
+                f"an engine {engine_name(dim, engine)} needs a cut at {dim}; the cuts are {cuts}; choose one of these, "
+                "or others with --cuts"
+            )
+        if isinstance(engine, IVF) and rows and engine.lists > rows:
+            raise InputError(
+                f"an engine {engine_name(dim, engine)} needs a row for each list, there are {rows}; ask for fewer lists"
+            )
+
+
+def engine_name(dim: int, engine: Engine) -> str:
+    """`128/hnsw+m=16`: as a plan and `--engine` have it."""
+    from mrl.retrieval.engine import engine_text, of_build
+
+    return f"{dim}/{engine_text(of_build(engine))}"
+
+
+def _engine(text: str) -> tuple[int, Engine]:
+    """`128/hnsw+m=16` as (128, HNSW(m=16)); knobs of a search, such as ef, are left out: they are free at each."""
+    from mrl.retrieval.engine import Scan, of_build, parse_engine
+
+    dim, _, name = text.partition("/")
+    engine = parse_engine(name)
+    if not (dim.isascii() and dim.isdigit()) or isinstance(engine, Scan):
+        raise InputError(f"cannot read an engine from {text!r}; write dim/engine, as 128/hnsw+m=16; a scan needs none")
+    return int(dim), of_build(engine)
 
 
 def _copies(texts: list[str]) -> dict[str, int]:

@@ -42,7 +42,7 @@ def migrate(
 ) -> None:
     """Cut stored vectors to their first dims, without embedding them again; prints the new path.
 
-    The old table or index stays as it is. Of an index deleted rows and graphs stay behind, and a map it was built with
+    The old table or index stays as it is. Of an index deleted rows and engines stay behind, and a map it was built with
     goes on taking vectors of full width. Queries are cut by the same command. A table whose migration was stopped is
     continued by running it again.
     """
@@ -119,8 +119,8 @@ def _index(old: Index, out: Path, dim: int, untrained: bool, chosen: Chosen) -> 
     if old.snapshot.map is not None:
         said += f"; queries come with all {new.snapshot.raw_card().width} dims: the map {old.snapshot.map} takes these"
     typer.echo(said, err=True)
-    for graph in old.snapshot.contents.graphs:
-        typer.echo(anew(graph, new), err=True)
+    for about in old.snapshot.contents.engines:
+        typer.echo(anew(about, new), err=True)
     return _bytes(old), _bytes(new)
 
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from mrl.retrieval.snapshot import Snapshot
 
 PLAN = (
-    "The stages, dim:keep each, as 32:200,1024:10, or a plan's .json file; @int8 reads a coarser copy, /hnsw uses a "
-    "graph. Without one the search is exact."
+    "The stages, dim:keep each, as 32:200,1024:10, or a plan's .json file; @int8 reads a coarser copy, /hnsw, "
+    "/ivf or /rabitq asks an engine. Without one the search is exact."
 )
 
 WHERE = (
@@ -116,7 +116,7 @@ def cost(snapshot: Snapshot, plan: Plan | None, k: int) -> str:
     rows = []
     for stage, each in zip(plan.stages, costs, strict=True):
         if each.candidates is None or each.macs is None or each.bytes is None:
-            rows.append(f"{stage!s:24} {'a graph, known only afterwards':>36}")
+            rows.append(f"{stage!s:24} {'an engine, known only afterwards':>36}")
         else:
             rows.append(f"{stage!s:24} {each.candidates:12,} {each.macs / 1e6:12,.3f} {each.bytes / 1e6:10,.3f}")
     return "\n".join([head, *rows])
@@ -142,10 +142,10 @@ class Run:
     def _note(self, found: Results) -> None:
         """Add up the work of the batches."""
         before = self._last.work if self._last else ()
-        old = before or tuple(replace(work, candidates=0, bytes=0, seconds=0.0) for work in found.work)
+        old = before or tuple(work._replace(candidates=0, bytes=0, seconds=0.0) for work in found.work)
         pairs = zip(old, found.work, strict=True)
         summed = tuple(
-            replace(b, candidates=a.candidates + b.candidates, bytes=a.bytes + b.bytes, seconds=a.seconds + b.seconds)
+            b._replace(candidates=a.candidates + b.candidates, bytes=a.bytes + b.bytes, seconds=a.seconds + b.seconds)
             for a, b in pairs
         )
         self._last = replace(found, work=summed)

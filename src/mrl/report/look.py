@@ -11,7 +11,8 @@ from mrl.report.series import FIXED, Curve, encoded_of
 
 INK, FAINT, GRID, PAPER, BASELINE = "#1c2733", "#5b6673", "#e2e6ea", "#fffffe", "#3a4149"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito's, without yellow
-DASHES: tuple[Any, ...] = ("-", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 1.2)))  # for series that share a colour
+# For series that share a colour.
+DASHES: tuple[Any, ...] = ("-", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 1.2)), (0, (9, 2)))
 PROBE = (0, (2.2, 1.6))
 RING: dict[str, Any] = {
     "marker": "o",

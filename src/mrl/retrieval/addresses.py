@@ -24,6 +24,7 @@ def _pointing(kind: Any) -> Any:
 
 
 floats, halves = _pointing(numba.float32), _pointing(numba.uint16)
+signed, unsigned = _pointing(numba.int8), _pointing(numba.uint8)
 
 
 def _ask(typing: Any, address: Any) -> Any:

@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from mrl.disk import Folder
 from mrl.errors import StorageError
-from mrl.retrieval.encodings import Coded, Floats
+from mrl.retrieval.encodings import AFFINE, Coded, Floats
 from mrl.retrieval.layout import Layout
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Block:
         name = f"{self._layout.segment(level)}.{encoding}"
         start, stop = self._layout.cuts.segments[level]
         codes = self._mapped(name)
-        scales = self._mapped(f"{name}.scales") if encoding in ("int8", "1bit") else np.empty((0, 2, 0), np.float32)
+        scales = self._mapped(f"{name}.scales") if encoding in AFFINE else np.empty((0, 2, 0), np.float32)
         return Coded(encoding, stop - start, codes, scales)
 
     @cached_property

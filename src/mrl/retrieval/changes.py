@@ -259,8 +259,8 @@ def compact(base: Snapshot, progress: Progress) -> bool:
             progress("rows", done, total)
         blocks, new = growing.finish()
         kept = tuple(about for about in base.contents.blocks if about.number not in wanted)
-        graphs = tuple(g.unbuilt() if wanted & set(g.blocks) else g for g in base.contents.graphs)
-        contents = replace(base.contents, blocks=(*kept, *blocks), graphs=graphs, next=growing.next)
+        engines = tuple(e.unbuilt() if wanted & set(e.blocks) else e for e in base.contents.engines)
+        contents = replace(base.contents, blocks=(*kept, *blocks), engines=engines, next=growing.next)
         publish(base.folder, contents, new)
     except BaseException:
         growing.discard()

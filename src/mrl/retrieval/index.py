@@ -19,9 +19,11 @@ from mrl.retrieval import changes, copying, migrating, searching
 from mrl.retrieval.blocks import OWNED
 from mrl.retrieval.building import BuildSpec, Progress, build, silent
 from mrl.retrieval.encodings import Floats
-from mrl.retrieval.graph_building import add_graph, unfinished
+from mrl.retrieval.engine import HNSW, Engine
+from mrl.retrieval.engine_building import add_engine, rebuild, unfinished
 from mrl.retrieval.layout import Layout
-from mrl.retrieval.plan import HNSW, Plan
+from mrl.retrieval.leading import Leading
+from mrl.retrieval.plan import Plan, parsed
 from mrl.retrieval.queries import Queries
 from mrl.retrieval.results import Results
 from mrl.retrieval.rows import Rows
@@ -132,7 +134,7 @@ class Index:
         if exact and plan is not None:
             raise InputError(f"exact search needs no plan, got {plan}; leave one of the two out")
         if isinstance(plan, str):
-            plan = Plan.parse(plan)
+            plan = parsed(plan)
         if not isinstance(plan, Plan | None):
             raise InputError(f"plan is a Plan or its text such as 32:200,1024:10, got {plan!r}")
         return searching.search(self._snapshot, queries, k, plan, where)
@@ -198,7 +200,7 @@ class Index:
         return self._group.submit(changes.Change(ids=changes.ids_of(ids)), self._apply)
 
     def compact(self, progress: Progress = silent) -> bool:
-        """Write blocks anew that have deleted rows or are small, then the graphs; whether there was anything to do.
+        """Write blocks anew that have deleted rows or are small, then the engines; whether there was anything to do.
 
         Deleted rows are off the disk afterwards, as soon as no reader holds an older state.
         """
@@ -206,15 +208,30 @@ class Index:
             changed = changes.compact(self._newest(), progress)
             self._renew()
             behind = unfinished(self._snapshot)
-            for dim, engine in behind:
-                add_graph(self._newest(), dim, engine, progress)
+            for about in behind:
+                rebuild(self._newest(), about, progress)
                 self._renew()
         return changed or bool(behind)
 
-    def add_graph(self, dim: int, engine: HNSW = GRAPH, progress: Progress = silent) -> None:
-        """Build an HNSW graph over the prefix of `dim` dims, of all rows that there are now."""
+    def add_engine(
+        self,
+        dim: int,
+        engine: Engine = GRAPH,
+        turn: Leading | None = None,
+        *,
+        progress: Progress = silent,
+        made: Any = None,
+    ) -> None:
+        """Build an engine over the prefix of `dim` dims, of all rows that there are now.
+
+        turn: a map of the engine's own, of which it holds the first `dim` coordinates; else the index needs a cut at
+        `dim`. made: FAISS's index of all rows, in order, where it was built already.
+
+        NestingError for a dim that is not there, CardError for a map that does not fit, InputError for a scan,
+        MissingError without FAISS.
+        """
         with self.writing():
-            add_graph(self._newest(), dim, engine, progress)
+            add_engine(self._newest(), dim, engine, progress, turn, made)
 
     def verify(self) -> list[str]:
         """Compare every file with its checksum; a line for each that is damaged or missing."""
@@ -239,7 +256,7 @@ class Index:
         untrained: bool = False,
         progress: Progress = silent,
     ) -> Index:
-        """A copy with the first `dim` dims alone, made from the stored vectors; deleted rows and graphs stay behind.
+        """A copy with the first `dim` dims alone, made from the stored vectors; deleted rows and engines stay behind.
 
         It takes queries of `dim` dims (`mrl.vectors.migrating.narrowed` cuts them). An index with a map keeps of it
         what gives these dims, and takes vectors as before. layout: by default the cuts up to `dim`, encoded as before.

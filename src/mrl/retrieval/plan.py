@@ -13,7 +13,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,43 +22,13 @@ from typing import Any
 from mrl.disk import read_bytes, read_json, write_json
 from mrl.errors import DamagedError, InputError
 from mrl.retrieval.encodings import ENCODINGS, bytes_per_row
+from mrl.retrieval.engine import Engine, Scan, engine_text, integer, parse_engine
 
 FORMAT, VERSION = "mrl-plan", 1
 LISTS, REFERENCE = (200, 100, 50, 25, 10), "reference"  # the paper's lists on ImageNet-1K
 _FINER = {name: place for place, name in enumerate((*ENCODINGS, REFERENCE))}
 _MAP = r"[a-z][a-z0-9-]*:[0-9a-f]+"
-_STAGE = re.compile(r"([0-9]{1,18}):([0-9]{1,18})(?:@(\w+))?(?:/(hnsw)((?:\+(?:m|ef|ef_construction)=[0-9]{1,18})*))?")
-
-
-@dataclass(frozen=True)
-class Scan:
-    """Every row is scored, exactly for the encoding that is read."""
-
-
-@dataclass(frozen=True)
-class HNSW:
-    """A navigable graph that proposes rows without scoring all of them.
-
-    Build knobs, which belong to the graph on disk: m, links of a row on each layer; ef_construction, candidates while
-    it is linked. Query knob, free at every search: ef, candidates kept while searching (the engine takes the stage's
-    keep where that is more).
-    """
-
-    m: int = 32
-    ef_construction: int = 200
-    ef: int = 64
-
-    def __post_init__(self) -> None:
-        for name, low in (("m", 2), ("ef_construction", 1), ("ef", 1)):
-            object.__setattr__(self, name, _integer(f"{name} of an HNSW", getattr(self, name), low))
-
-    @property
-    def build(self) -> tuple[int, int]:
-        """(m, ef_construction): two engines with the same ones use the same graph."""
-        return self.m, self.ef_construction
-
-
-Engine = Scan | HNSW
+_STAGE = re.compile(r"([0-9]{1,18}):([0-9]{1,18})(?:@(\w+))?(?:/([a-z][a-z0-9_+=]*))?")
 
 
 @dataclass(frozen=True)
@@ -74,21 +45,19 @@ class Stage:
 
     def __post_init__(self) -> None:
         for name in ("dim", "keep"):
-            object.__setattr__(self, name, _integer(f"{name} of a stage", getattr(self, name), 1))
+            object.__setattr__(self, name, integer(f"{name} of a stage", getattr(self, name), 1))
         if self.encoding not in _FINER:
             raise InputError(f"unknown encoding {self.encoding!r} in a stage; known are {', '.join(_FINER)}")
         if not isinstance(self.engine, Engine):
-            raise InputError(f"the engine of a stage is Scan() or HNSW(), got {self.engine!r}")
+            raise InputError(f"the engine of a stage is Scan(), HNSW(), IVF() or RaBitQ(), got {self.engine!r}")
 
     def __str__(self) -> str:
-        return self._text(asdict(HNSW()))
+        return self._text()
 
-    def _text(self, left_out: Mapping[str, int]) -> str:
+    def _text(self, *, whole: bool = False) -> str:
         text = f"{self.dim}:{self.keep}" + ("" if self.encoding == REFERENCE else f"@{self.encoding}")
-        if isinstance(self.engine, Scan):
-            return text
-        knobs = asdict(self.engine).items() - left_out.items()
-        return f"{text}/hnsw{''.join(f'+{name}={value}' for name, value in sorted(knobs))}"
+        engine = engine_text(self.engine, whole=whole)
+        return f"{text}/{engine}" if engine else text
 
     @classmethod
     def parse(cls, text: str) -> Stage:
@@ -97,10 +66,8 @@ class Stage:
         if not found:
             example = "32:200, or 32:200@int8/hnsw+m=32+ef_construction=200+ef=64"
             raise InputError(f"cannot read a stage from {text!r}; write dim:keep, as in {example}")
-        dim, keep, encoding, engine, knobs = found.groups()
-        named = (knob.split("=") for knob in (knobs or "").split("+")[1:])
-        made = HNSW(**{name: int(value) for name, value in named}) if engine else Scan()
-        return cls(int(dim), int(keep), encoding or REFERENCE, made)
+        dim, keep, encoding, engine = found.groups()
+        return cls(int(dim), int(keep), encoding or REFERENCE, parse_engine(engine or ""))
 
 
 @dataclass(frozen=True)
@@ -197,7 +164,7 @@ class Plan:
 
     def at_k(self, k: int) -> Plan:
         """The same plan with k results. InputError where the stage before the last keeps fewer."""
-        k = _integer("k", k, 1)
+        k = integer("k", k, 1)
         if len(self.stages) > 1 and k > (most := self.stages[-2].keep):
             remedy = f"ask for at most {most}, or keep at least {k} in every stage"
             raise InputError(f"{self} cannot give k = {k} results: its last stage gets {most} candidates; {remedy}")
@@ -209,12 +176,12 @@ class Plan:
         reference: the encoding of record, or that of each segment by the dim at which it ends. A score continues
         unless the stage before was a graph, which only proposes, or read a coarser encoding.
         """
-        count, ends = _integer("rows", rows, 1), _segment_ends(reference, self.stages[-1].dim)
+        count, ends = integer("rows", rows, 1), _segment_ends(reference, self.stages[-1].dim)
         return tuple(_stage_cost(old, new, count, ends) for old, new in pairwise((None, *self.stages)) if new)
 
     def to_json(self) -> dict[str, Any]:
         """The map and the text of each stage, with every knob: another default must not change an old plan."""
-        stages = [stage._text(left_out={}) for stage in self.stages]
+        stages = [stage._text(whole=True) for stage in self.stages]
         return {"format": FORMAT, "version": VERSION, "map": self.map, "stages": stages}
 
     @classmethod
@@ -253,10 +220,7 @@ class Plan:
             raise InputError(f"{path} holds no plan: {error}") from None
 
 
-def _integer(what: str, value: Any, low: int) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < low:
-        raise InputError(f"{what} must be an integer of at least {low}, got {value!r}")
-    return int(value.__index__())
+parsed = lru_cache(maxsize=256)(Plan.parse)  # the same text is the same plan, whose bindings are known
 
 
 def _check_order(before: Stage, after: Stage) -> None:
@@ -275,7 +239,7 @@ def _stage_cost(before: Stage | None, stage: Stage, rows: int, ends: Mapping[int
     continues = before is not None and _continues(before, stage, ends)
     start = before.dim if before and continues else 0
     each = sum(bytes_per_row(name, width) for width, name in _read(stage.encoding, start, stage.dim, ends)) + 4
-    if isinstance(stage.engine, HNSW):
+    if not isinstance(stage.engine, Scan):
         return StageCost(None, continues, None, None, each)
     count = min(rows, before.keep) if before else rows
     return StageCost(count, continues, count * (stage.dim - start), count * stage.dim, each)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +11,7 @@ import numpy.typing as npt
 from mrl.nesting import Metric
 
 
-@dataclass(frozen=True)
-class Work:
+class Work(NamedTuple):
     """What one stage did, over all queries. stage: as in the plan. candidates: rows scored. bytes: read from the
     store for them. seconds: from start to end of the stage."""
 
@@ -59,3 +58,11 @@ class Results:
         """A line for each stage: rows scored, bytes read, time."""
         head = f"{'stage':24} {'candidates':>12} {'MB read':>10} {'ms':>9}"
         return "\n".join([head, *(done.line() for done in self.work)])
+
+
+def by_id(positions: Any, scores: Any, ids: Any) -> Any:
+    """Rows of equal score in order of their ids."""
+    for q in np.flatnonzero((scores[:, 1:] == scores[:, :-1]).any(axis=1)):
+        order = np.lexsort((ids[q], -scores[q]))
+        positions[q], scores[q], ids[q] = positions[q][order], scores[q][order], ids[q][order]
+    return positions, scores, ids

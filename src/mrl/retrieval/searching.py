@@ -16,12 +16,14 @@ from mrl.retrieval.best import ALL
 from mrl.retrieval.encodings import bytes_per_row
 from mrl.retrieval.plan import Plan
 from mrl.retrieval.queries import Queries
-from mrl.retrieval.results import Results, Work
+from mrl.retrieval.quick import Quick
+from mrl.retrieval.results import Results, Work, by_id
 from mrl.retrieval.scan import Mask
 from mrl.retrieval.snapshot import Snapshot
 from mrl.vectors import Table
 from mrl.vectors.migrating import cut_of
 
+MISSING, PLANS_KEPT = object(), 64  # plans that stay bound to a snapshot
 ADDED = "what is added"  # to an index, where it has no path
 
 MANY, TRIED = 16, 4  # of at least so many queries the first few show how much the bound leaves to read
@@ -32,6 +34,8 @@ def search(snapshot: Snapshot, asked: Any, k: int, plan: Plan | None, where: Any
     """See `Index.search`."""
     if isinstance(k, bool) or not hasattr(k, "__index__") or k < 1:
         raise InputError(f"k must be an integer of at least 1, got {k!r}")
+    if plan is not None and where is None and (found := quickly(snapshot, asked, int(k), plan)) is not None:
+        return found
     queries = asking(snapshot, asked)
     masks = allowed(snapshot, where)
     if plan is not None:
@@ -42,6 +46,20 @@ def search(snapshot: Snapshot, asked: Any, k: int, plan: Plan | None, where: Any
     else:
         found = _planned(snapshot, queries, int(k), plan, masks)
     return found.single() if not isinstance(asked, Table | Queries) and np.ndim(asked) == 1 else found
+
+
+def quickly(snapshot: Snapshot, asked: Any, k: int, plan: Plan) -> Results | None:
+    """What a plan finds for one plain query; None for all else. What was bound is kept for the next one."""
+    if not isinstance(asked, np.ndarray) or asked.size != snapshot.card.width:
+        return None
+    known = snapshot.quick.get((plan, k), MISSING)
+    if known is MISSING:
+        whole = plan.at_k(k)
+        funnel.check(snapshot, whole)
+        if len(snapshot.quick) >= PLANS_KEPT:
+            snapshot.quick.clear()
+        known = snapshot.quick[plan, k] = Quick.of(snapshot, whole)
+    return None if known is None else known.search(asked)
 
 
 def asking(snapshot: Snapshot, asked: Any) -> Queries:
@@ -156,7 +174,7 @@ def _results(
     room = min(k, snapshot.rows)
     positions, scores = positions[:, :room], scores[:, :room]
     ids = snapshot.ids_at(positions)
-    positions, scores, ids = _by_id(positions, scores, ids)  # the query's own factor may make scores equal
+    positions, scores, ids = by_id(positions, scores, ids)  # the query's own factor may make scores equal
     missing = room - positions.shape[1]
     if missing > 0:
         pad = ((0, 0), (0, missing))
@@ -165,11 +183,3 @@ def _results(
         scores = np.pad(scores, pad, constant_values=-np.inf)
     counts = np.count_nonzero(positions >= 0, axis=1)
     return Results(ids, scores, counts, snapshot.card.metric, dim, plan, work)
-
-
-def _by_id(positions: Any, scores: Any, ids: Any) -> Any:
-    """Rows of equal score in order of their ids."""
-    for q in np.flatnonzero((scores[:, 1:] == scores[:, :-1]).any(axis=1)):
-        order = np.lexsort((ids[q], -scores[q]))
-        positions[q], scores[q], ids[q] = positions[q][order], scores[q][order], ids[q][order]
-    return positions, scores, ids

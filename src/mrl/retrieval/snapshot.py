@@ -15,9 +15,10 @@ from mrl.errors import InputError
 from mrl.maps import Rotation
 from mrl.retrieval.blocks import Block, Positions
 from mrl.retrieval.encodings import Floats
-from mrl.retrieval.graphs import Graph
+from mrl.retrieval.engine import Engine, engine_text, of_build
+from mrl.retrieval.engines import Built
 from mrl.retrieval.leading import Leading
-from mrl.retrieval.plan import HNSW
+from mrl.retrieval.rerank import Record
 from mrl.retrieval.state import Contents
 from mrl.vectors.keys import digests
 
@@ -45,6 +46,9 @@ class Snapshot:
             for each, first in zip(abouts, firsts, strict=False)
         )
         self._firsts = np.array(firsts[:-1], np.int64)
+        self._known: dict[tuple[int, Engine, str], Built] = {}
+        self.quick: dict[Any, Any] = {}  # plans bound to this snapshot (see `searching.quickly`)
+        self._records: dict[tuple[str, ...], Record | None] = {}
 
     @cached_property
     def map(self) -> Rotation | Leading | None:
@@ -55,26 +59,40 @@ class Snapshot:
         return Rotation.load(file) if self.contents.raw is None else Leading.load(file)
 
     @cached_property
-    def graphs(self) -> tuple[Graph, ...]:
-        """The graphs over prefixes, newest first."""
+    def engines(self) -> tuple[Built, ...]:
+        """The engines over prefixes, newest first."""
         known = {block.about.number: block for block in self.blocks}
         metric = self.card.metric
         return tuple(
-            Graph(self.folder, about, [known[n] for n in about.blocks], metric) for about in self.contents.graphs
+            Built(self.folder, about, [known[n] for n in about.blocks], metric) for about in self.contents.engines
         )
 
-    def graph(self, dim: int, engine: HNSW) -> Graph:
-        """The graph over this prefix that was built with the engine's knobs; InputError where there is none."""
-        found = next((graph for graph in self.graphs if graph.about.fits(dim, engine)), None)
+    def engine(self, dim: int, engine: Engine, turn: str = "") -> Built:
+        """The engine over this prefix that was built with these knobs; InputError where there is none.
+
+        turn: the name of its own map, "" for none.
+        """
+        key = dim, of_build(engine), turn
+        if key not in self._known:
+            self._known[key] = self._find_engine(dim, engine, turn)
+        return self._known[key]
+
+    def _find_engine(self, dim: int, engine: Engine, turn: str) -> Built:
+        found = next((each for each in self.engines if each.about.fits(dim, engine, turn)), None)
         if found is None:
-            there = ", ".join(f"{g.about.dim} dims ({g.about.m}, {g.about.ef_construction})" for g in self.graphs)
-            raise InputError(
-                f"{self.folder.path} has no graph over {dim} dims built with m = {engine.m}, ef_construction = "
-                f"{engine.ef_construction}; it has {there or 'none'}. Build one: "
-                f"mrl index compact {self.folder.path} --graph {dim} --graph-m {engine.m} "
-                f"--graph-ef {engine.ef_construction}"
-            )
+            wanted = _engine_name(dim, engine_text(of_build(engine), whole=True), turn)
+            there = ", ".join(_engine_name(e.about.dim, e.about.engine, e.about.map) for e in self.engines)
+            build = "mrl plan builds engines with a map of their own"
+            if not turn:
+                build = f"build one: mrl index compact {self.folder.path} --engine {dim}/{engine_text(of_build(engine))}"
+            raise InputError(f"{self.folder.path} has no engine {wanted}; it has {there or 'none'}; {build}")
         return found
+
+    def record(self, reading: tuple[str, ...]) -> Record | None:
+        """Where the rows lie in these encodings, for the compiled re-rank; None where it does not read one of them."""
+        if reading not in self._records:
+            self._records[reading] = Record.of(self, reading)
+        return self._records[reading]
 
     def raw_card(self) -> Card:
         """The card of vectors that have not been through the index's own map, which may be wider than what it gives."""
@@ -168,3 +186,7 @@ class Snapshot:
         for at, part in parts:
             values[at] = part
         return values.reshape(positions.shape)
+
+
+def _engine_name(dim: int, engine: str, turn: str) -> str:
+    return f"{dim}/{engine}" + (f" after {turn}" if turn else "")

@@ -1,4 +1,4 @@
-"""A coming state of an index: new blocks, deleted rows, graphs, and the manifest that publishes them together."""
+"""A coming state of an index: new blocks, deleted rows, engines, and the manifest that publishes them together."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mrl.disk import Content, Folder
 from mrl.errors import InputError
 from mrl.retrieval.blocks import About, Positions, deleted_name
 from mrl.retrieval.encodings import Floats
-from mrl.retrieval.graphs import GraphAbout
+from mrl.retrieval.engines import EngineAbout
 from mrl.retrieval.layout import Layout
 from mrl.retrieval.writing import BLOCK_ROWS, BlockWriter, saved
 
@@ -39,7 +39,7 @@ class Contents:
     columns: tuple[str, ...] | None = None
     strings: bool | None = None
     map: str = ""
-    graphs: tuple[GraphAbout, ...] = ()
+    engines: tuple[EngineAbout, ...] = ()
     next: int = 0
     raw: Card | None = None
 
@@ -51,7 +51,7 @@ class Contents:
             "columns": None if self.columns is None else list(self.columns),
             "strings": self.strings,
             "map": self.map,
-            "graphs": [graph.to_json() for graph in self.graphs],
+            "engines": [engine.to_json() for engine in self.engines],
             "next": self.next,
             **({} if self.raw is None else {"raw": self.raw.to_json()}),
         }
@@ -66,7 +66,7 @@ class Contents:
             None if columns is None else tuple(columns),
             document["strings"],
             document["map"],
-            tuple(GraphAbout.from_json(each) for each in document["graphs"]),
+            tuple(map(EngineAbout.from_json, document["engines"] if "engines" in document else document["graphs"])),
             document["next"],
             Card.from_json(document["raw"]) if "raw" in document else None,
         )
@@ -78,7 +78,7 @@ class Contents:
             return any(block.deleted == name for block in self.blocks)
         return (
             name == self.map
-            or name in {graph.file for graph in self.graphs}
+            or name in {file for engine in self.engines for file in (engine.file, engine.map_file) if file}
             or (name.split(".")[0] in numbers and not name.endswith(".graph"))
         )
 

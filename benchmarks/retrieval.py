@@ -1,0 +1,222 @@
+"""Ours against every engine that a user could take instead: never behind the best of them, at the same recall.
+
+    python benchmarks/retrieval.py --data DIR [--rows products,cohere-4096,nested] [--pairs 41] [--keep retrieval-peers]
+
+DIR (or MRL_DATA) holds `fashion-products`, `cohere-4096` and, for the nested vectors of `nested_vectors.py` (made first
+if they are not there), `tiny-imagenet-32`. Products: 39,797 rows × 1,024, cohere-4096: 8,370 × 4,096, nested: 100,000
+× 512; `--rows million`: a million × 768 of `scale_set.py`, PCA-rotated by construction, with fewer peers. All of unit
+length, inner product, recall@10 of the exact full-width result (a tie within 1e-6 counts).
+
+Held-out queries are dealt into tune and report halves (seeded), at most 1,000 each (500 for the million). A row is data
+× {single queries, batches of 256} × {1, 2 threads} × target {0.95, 0.99}. Each peer of `peers.py` is swept over its
+knobs, in the raw and in the PCA-rotated space (RaBitQ and PQ also in a randomly rotated one), where its queries are
+rotated for free; ours turns its own. A system's point is its fastest setting that keeps the target on tune queries.
+The peers' points that come close are timed again in turn on report queries, and the best of them meets ours in pairs
+of alternating order: median ratio with its 95 % interval; so does IndexFlatIP. A run of single queries is a loop over
+200, a run of batches all whole batches of the report queries. Indexes are built with two threads. Memory: growth of
+RSS in a fresh process that opens what was written and asks 10,000 queries (the held-out ones, then copies with 1 %
+noise), in batches. The sweep is kept in build/retrieval/ and goes on where it was: remove that to measure afresh.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import retrieval_rows
+from harness import Ratio, describe, keep, paired
+from retrieval_entrants import Entrant, Hall, contenders, grow, growth, queries_of, retimed, rivals, worth_keeping
+from retrieval_ours import Ours, ours
+from retrieval_rows import K, Task
+from retrieval_sweep import CACHE, MODES, TARGETS, Result, landscape, mode_key, quick, sweep, swept, threads
+
+from mrl.retrieval import Index
+
+FLAT_SINGLES, FLAT_PAIRS = 20, 9  # exact search is slow: fewer of each
+BASELINE = ("HNSW32 efC40", "HNSW32 efC200")  # full-width graphs for the lines on memory and build
+
+
+def our_entrants(made: Ours, task: Task) -> list[Entrant]:
+    """Each plan of ours with its recall on tune queries."""
+    found = []
+    for index, plan in made.points:
+
+        def search(queries: Any, k: int, index: Index = index, plan: str = plan) -> Any:
+            return index.search(queries, k, plan=plan).ids
+
+        with threads(2):
+            recall = task.recall("tune", search(task.tune, K))
+        label = {"plan": str(plan), "index": index.path.name}
+        found.append(Entrant(label, recall, lambda count, s=search: s, task.report))
+    return found
+
+
+def our_best(entrants: list[Entrant], task: Task, mode: str, count: int, target: float) -> Entrant | None:
+    """Our fastest plan that keeps the target on tune queries: swept as the peers are, the close ones timed again."""
+    able = [each for each in entrants if each.tune >= target]
+    with threads(count):
+        times = [quick(each.at(count), task.tune, mode, count) for each in able]
+    close = [each for each, ms in zip(able, times, strict=True) if ms <= 1.15 * min(times)][:4]
+    return fastest(close, mode, count) if able else None
+
+
+def fastest(entrants: list[Entrant], mode: str, count: int) -> Entrant:
+    times = retimed(entrants, mode, count)
+    return entrants[int(np.argmin(times))]
+
+
+def against(mine: Entrant, theirs: Entrant, mode: str, count: int, pairs: int, singles: int) -> Result:
+    """Ours and another in pairs: milliseconds of a query, how many times faster ours is, and both recalls."""
+    with threads(count):
+        runs = [lambda who=who: who.run(mode, count, singles)() for who in (mine, theirs)]
+        ratio: Ratio = paired(runs[0], runs[1], pairs)
+    each = queries_of(mode, mine.asked, singles) / 1e3
+    return {
+        "ours ms": round(float(np.median(ratio.ours)) / each, 5),
+        "theirs ms": round(float(np.median(ratio.theirs)) / each, 5),
+        "times faster": [round(float(s), 3) for s in ratio.speedup],
+    }
+
+
+def row(task: Task, hall: Hall, mine: list[Entrant], way: tuple[str, int], target: float, pairs: int) -> Result:
+    """One row: our point, the best peer's and exact search."""
+    mode, count = way
+    close = [hall.entrant(*pair) for pair in contenders(task.name, mode_key(mode, count), target)]
+    peer = fastest(close, mode, count)
+    found: Result = {"way": mode_key(mode, count), "target": target, "peer": told(peer, task, count)}
+    if (best := our_best(mine, task, mode, count, target)) is None:
+        reached = max(each.tune for each in mine)
+        return found | {"ours": None, "best recall of ours": reached}
+    flat = hall.entrant(*next((r, r["points"][0]) for r in swept(task.name) if r["peer"] == "FlatIP"))
+    found["ours"] = told(best, task, count)
+    found["against the peer"] = against(best, peer, mode, count, pairs, 200)
+    found["against FlatIP"] = against(best, flat, mode, count, FLAT_PAIRS, FLAT_SINGLES)
+    return found
+
+
+def told(who: Entrant, task: Task, count: int) -> Result:
+    """Label and recalls."""
+    with threads(count):
+        report = task.recall("report", who.found(count))
+    return who.label | {"recall on tune, report": [round(who.tune, 4), round(report, 4)]}
+
+
+def memory(task: Task, hall: Hall, made: Ours, rows: list[Result]) -> dict[str, float]:
+    """MiB by which RSS grows: for each point of the rows, and for the full-width graph."""
+    orders: dict[str, tuple[Result, Any]] = {}
+    baseline = {"peer": BASELINE[0], "space": "raw", "setting": {"ef": 64}}
+    for each in [baseline, *(r["peer"] for r in rows)]:
+        hall.stand(each["peer"], each["space"])
+        file = hall.file(each["peer"], each["space"])
+        if not file.exists():
+            hall.built[file].save(file)
+        order = {name: each[name] for name in ("peer", "space", "setting")} | {"lists": task.lists, "file": str(file)}
+        orders[f"{each['peer']}, {each['space']}"] = (order, hall.space(each["space"]).report)
+    where = {index.path.name: str(index.path) for index, _ in made.points}
+    for each in [r["ours"] for r in rows if r["ours"]]:
+        order = {"plan": each["plan"], "index": where[each["index"]], "small": str(made.small)}
+        orders[f"{each['index']}: {each['plan']}"] = (order, task.report)
+    hall.leave(set())
+    return {name: round(growth(*order), 1) for name, order in orders.items()}
+
+
+def measure(task: Task, pairs: int, progress: Callable[[Result], None]) -> Result:
+    """All rows of a task, then memory and build."""
+    made = ours(task, CACHE / task.name / "ours")
+    mine, hall = our_entrants(made, task), Hall(task)
+    result: Result = {"rows, dims": list(task.rows.shape), "queries to tune, to report": len(task.tune), "table": []}
+    for way in MODES:
+        for target in TARGETS:
+            found = row(task, hall, mine, way, target, pairs)
+            result["table"].append(found)
+            print(line(task.name, found), flush=True)
+            progress(result)
+            if task.name == "million":
+                hall.leave(set())
+    built = {f"{r['peer']}, {r['space']}": r["build seconds"] for r in swept(task.name)}
+    result["build seconds, two threads"] = {"ours": made.seconds, **built}
+    result["growth of RSS, MiB"] = memory(task, hall, made, result["table"])
+    progress(result)
+    return result
+
+
+def line(name: str, found: Result) -> str:
+    peer = found["peer"]
+    setting = " ".join(f"{knob}={value}" for knob, value in peer["setting"].items())
+    head = f"{name:12} {found['way']:17} {found['target']:.2f}  {peer['peer']}, {peer['space']} {setting}"
+    head += f" ({peer['recall on tune, report'][1]:.3f})"
+    if not found["ours"]:
+        return f"{head}: none of ours keeps it (best {found['best recall of ours']:.3f})"
+    beside, flat = found["against the peer"], found["against FlatIP"]
+    low, mid, high = beside["times faster"]
+    return (
+        f"{head} {beside['theirs ms']:.4f} ms; ours {found['ours']['plan']} "
+        f"({found['ours']['recall on tune, report'][1]:.3f}) {beside['ours ms']:.4f} ms: {mid:.2f}× [{low:.2f}, "
+        f"{high:.2f}]; FlatIP {flat['theirs ms']:.3f} ms: {flat['times faster'][1]:.1f}×"
+    )
+
+
+def summary(tasks: dict[str, Result]) -> Result:
+    """Over all rows against the best peer: the median ratio, and the least lower end of an interval."""
+    rows = [found for task in tasks.values() for found in task["table"]]
+    ratios = [found["against the peer"]["times faster"] if found["ours"] else [0.0] * 3 for found in rows]
+    return {
+        "rows": len(rows),
+        "median times faster": round(float(np.median([mid for _, mid, _ in ratios])), 3),
+        "least lower end": min(low for low, _, _ in ratios),
+        "rows with a lower end below 0.95": sum(low < 0.95 for low, _, _ in ratios),
+    }
+
+
+def sweep_all(task: Task) -> None:
+    """The sweep of a task, and its landscape. What took long to build is written if it may be needed again."""
+
+    def told(result: Result) -> None:
+        print(f"  {task.name}, {result['space']}: {result['peer']}", flush=True)
+
+    for space in task.spaces:
+        sweep(task, rivals(task), space, told, worth_keeping)
+    print(landscape(task.name), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--rows", default="products,cohere-4096,nested")
+    parser.add_argument("--pairs", type=int, default=41)
+    parser.add_argument("--keep", default="retrieval-peers")
+    parser.add_argument("--step", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.step:
+        print(json.dumps(grow(json.loads(args.step))))
+    else:
+        whole(args)
+
+
+def whole(args: argparse.Namespace) -> None:
+    """Every task that was asked for; what other calls kept of other tasks stays."""
+    about = describe("numpy", "numba", "faiss-cpu", "usearch", "hnswlib", "mrl")
+    about["command"] = f"python benchmarks/retrieval.py --data DIR --rows {args.rows} --pairs {args.pairs}"
+    print(json.dumps(about, indent=2), flush=True)
+    file = Path(__file__).parent / "results" / f"{args.keep}.json"
+    tasks: dict[str, Result] = json.loads(file.read_text())["tasks"] if file.exists() else {}
+    for name in args.rows.split(","):
+        task = retrieval_rows.TASKS[name](args.data)
+        sweep_all(task)
+
+        def progress(result: Result, name: str = name) -> None:
+            tasks[name] = result
+            load = round(os.getloadavg()[0], 1)
+            keep(args.keep, {"about": about, "load average": load, "summary": summary(tasks), "tasks": tasks})
+
+        measure(task, args.pairs, progress)
+    print(json.dumps(summary(tasks), indent=2))
+
+
+if __name__ == "__main__":
+    main()

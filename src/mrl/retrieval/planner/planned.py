@@ -1,0 +1,207 @@
+"""Planned: the plans that were worth keeping, what each costs and promises, and the one that was picked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mrl.disk import absent, read_json, write_json
+from mrl.errors import InputError
+from mrl.options import check_number
+from mrl.promise import Estimate, Parts, Promise
+from mrl.promise.promise import STALE
+from mrl.retrieval.planner.points import COLUMNS, ROUNDING, Point, plain
+from mrl.retrieval.planner.terms import Terms
+
+KIND = "mrl-planned"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What the planner found.
+
+    terms: what was asked. measure: its name. points: what nothing else outdoes in both cost and quality, cheapest
+    first, the exact search among them. pick: the place of the cheapest that keeps the terms; None where none is known
+    to but the exact search. promise: of the pick; None for the exact search. sentences: what is to be said. queries: of
+    each part. full: the measure's mean at the exact search, on the report part. data, rows, digest: the vectors' name,
+    how many there were, and the digest of what they were. held_out: whether the queries were rows held out. threads:
+    of the timings. about: machine and versions. change: the share of rows that may change before promises are stale.
+    """
+
+    terms: Terms
+    measure: str
+    points: tuple[Point, ...]
+    pick: int | None
+    promise: Promise | None
+    sentences: tuple[str, ...]
+    queries: Parts
+    data: str
+    rows: int
+    digest: str
+    full: float = 1.0
+    held_out: bool = False
+    threads: int = 1
+    about: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    change: float = STALE
+
+    def __post_init__(self) -> None:
+        points = sorted(self.points, key=lambda point: (point.cost(self.terms.objective), -point.quality))
+        if list(self.points) != points or not points:
+            raise InputError("the points of what was planned stand in order, cheapest first, and there is at least one")
+        if self.pick is not None and not 0 <= self.pick < len(points):
+            raise InputError(f"the pick is the place of one of {len(points)} points, got {self.pick}")
+
+    @property
+    def picked(self) -> Point | None:
+        return None if self.pick is None else self.points[self.pick]
+
+    def at_recall(self, recall: float) -> Point:
+        """The cheapest ready point that surely keeps this recall. InputError where none does."""
+        check_number("recall", recall, 0, 1, above=True)
+        if self.terms.measure != "recall":
+            raise InputError(
+                f"this was planned for {self.measure}, so no recall is known; ask for a tolerance of {self.measure}, "
+                "or plan for recall"
+            )
+        return self._keeping(recall, f"{self.measure} ≥ {recall:g}")
+
+    def at_tolerance(self, tolerance: float) -> Point:
+        """The cheapest ready point that surely loses no more of the measure. InputError where none does."""
+        check_number("tolerance", tolerance, 0, 1, below=True)
+        return self._keeping(1 - tolerance, f"{self.measure} within {tolerance:g}")
+
+    def within(self, *, budget_ms: float | None = None, budget_bytes: float | None = None) -> Point:
+        """The best of the ready points that cost no more than each budget given: of equal ones the cheapest.
+
+        InputError without a budget, and where nothing fits.
+        """
+        if budget_ms is None and budget_bytes is None:
+            raise InputError("there is no budget to keep within; give budget_ms, budget_bytes or both")
+        for name, budget in (("budget_ms", budget_ms), ("budget_bytes", budget_bytes)):
+            check_number(name, 1.0 if budget is None else budget, 0, float("inf"), above=True)
+        ms, most = budget_ms or float("inf"), budget_bytes or float("inf")
+        fitting = [point for point in self._ready() if point.ms <= ms and point.bytes <= most]
+        if not fitting:
+            raise InputError(self._beyond(budget_ms, budget_bytes))
+        return max(fitting, key=lambda point: point.quality)  # the first of equal ones
+
+    def promise_for(self, point: Point, level: float | None = None) -> Promise | None:
+        """What is promised of a point at this level, or at the best that it keeps; None where nothing is.
+
+        level: 1 minus the tolerance, the recall that is asked for where that is the measure.
+        """
+        kept = point.promised if level is None else level
+        if point.plan is None or kept is None or not point.keeps(kept) or kept <= 0:
+            return None
+        return Promise(
+            subject=str(point.plan),
+            measure=self.measure,
+            tolerance=round(min(max(1 - kept, ROUNDING), 1.0), 10),
+            confidence=self.terms.confidence,
+            lost=Estimate(self.full - point.quality, self.full - point.high, self.full - point.low),
+            queries=self.queries,
+            data=self.data,
+            rows=self.rows,
+            digest=self.digest,
+            change=self.change,
+        )
+
+    def stale(self, rows_now: int, changed: int = 0) -> bool:
+        """Whether more than the stated share of the rows changed since. See `Promise.stale`."""
+        check_number("the number of rows now", rows_now, 0, float("inf"))
+        check_number("the number of changed rows", changed, 0, float("inf"))
+        return max(changed, abs(rows_now - self.rows)) > self.change * self.rows
+
+    def table(self) -> list[str]:
+        """Lines for a terminal: the names of the columns, then every point; the pick is starred."""
+        names = ("  plan", self.measure, *COLUMNS)
+        lines = [names, *(point.cells(picked=place == self.pick) for place, point in enumerate(self.points))]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        return [_line(line, widths) for line in lines]
+
+    def __str__(self) -> str:
+        """What is to be said, a sentence a line."""
+        return "\n".join(self.sentences)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **plain(self),
+            "terms": self.terms.to_json(),
+            "points": [point.to_json() for point in self.points],
+            "promise": self.promise and self.promise.to_json(),
+            "queries": self.queries._asdict(),
+            "about": dict(self.about),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Planned:
+        """InputError for what is nothing planned."""
+        try:
+            read = {name: kind(document[name]) for name, kind in _KINDS.items() if document[name] is not None}
+            return cls(**{**document, **read})
+        except (AttributeError, KeyError, TypeError) as error:
+            raise InputError(
+                f"cannot read what was planned: {error}; give a file that `mrl plan --out` wrote"
+            ) from None
+
+    def save(self, path: str | Path) -> None:
+        """Write a sealed JSON file, atomically. ExistsError if something is there."""
+        absent(Path(path))
+        write_json(Path(path), self.to_json(), KIND)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Planned:
+        """Read it back. StorageError, DamagedError if it changed, InputError for what is nothing planned."""
+        return cls.from_json(read_json(Path(path), KIND))
+
+    def _ready(self) -> list[Point]:
+        return [point for point in self.points if point.ready]
+
+    def _keeping(self, level: float, asked: str) -> Point:
+        ready, terms = self._ready(), self.terms
+        for point in ready:
+            if point.keeps(level):
+                return point
+        tested = [point for point in ready if point.promised is not None]
+        if not tested:
+            raise InputError(
+                f"no plan that is ready promises anything, and {asked} was asked; plan again, with --index"
+            )
+        best = max(tested, key=lambda point: point.promised or 0.0)
+        raise InputError(
+            f"no plan that is ready promises {asked}; the best promises {best.promised:.4f}: {best}, "
+            f"{terms.cost_text(best.cost(terms.objective))}; ask for no more, or search exactly"
+        )
+
+    def _beyond(self, budget_ms: float | None, budget_bytes: float | None) -> str:
+        """That nothing fits, and what the cheapest costs."""
+        budgets = [
+            *([f"{budget_ms:g} ms"] if budget_ms is not None else []),
+            *([f"{budget_bytes:,.0f} bytes"] if budget_bytes is not None else []),
+        ]
+        if not (ready := self._ready()):
+            return f"no plan is ready, within {' and '.join(budgets)} or without; build the index for these plans"
+        fast, small = min(ready, key=lambda point: point.ms), min(ready, key=lambda point: point.bytes)
+        return (
+            f"no plan that is ready fits within {' and '.join(budgets)}; the fastest, {fast}, takes {fast.ms:.3g} ms "
+            f"and {fast.bytes:,} bytes, the smallest, {small}, {small.ms:.3g} ms and {small.bytes:,} bytes; give more"
+        )
+
+
+def _line(cells: Iterable[str], widths: list[int]) -> str:
+    first, *others = (
+        cell.rjust(width) if column else cell.ljust(width)
+        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return "  ".join([first, *others]).rstrip()
+
+
+_KINDS: dict[str, Callable[[Any], Any]] = {
+    "terms": lambda terms: Terms(**terms),
+    "points": lambda points: tuple(map(Point.from_json, points)),
+    "promise": Promise.from_json,
+    "sentences": tuple,
+    "queries": lambda sizes: Parts(**sizes),
+}

@@ -1,0 +1,74 @@
+"""Point: one plan of the frontier, what it is worth and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mrl.retrieval.plan import Plan
+from mrl.retrieval.planner.terms import Objective
+
+EXACT = "exact search"
+ROUNDING = 1e-9  # of levels such as 1 − 0.02
+COLUMNS = ("95 %", "promised", "ms", "queries/s", "MB", "build s")  # after the plan and the measure
+
+
+@dataclass(frozen=True)
+class Point:
+    """One plan of the frontier.
+
+    plan: None is the exact search. quality: the measure's mean over the report queries; low, high: its 95 % interval,
+    paired with the exact search, whose mean is taken as it is. promised: 1 minus the mean loss against the exact search
+    that is surely not exceeded, so a bound of recall where that is the measure; 1 for the exact search, None where
+    nothing was tested. ms: the median of one query alone. qps: queries a second in batches. bytes: the memory that
+    searches read from. ready: whether an index has what the plan needs. build_s: seconds that took, or would take.
+    """
+
+    plan: Plan | None
+    quality: float
+    low: float
+    high: float
+    promised: float | None
+    ms: float
+    qps: float
+    bytes: int
+    ready: bool = True
+    build_s: float = 0.0
+
+    def __str__(self) -> str:
+        return EXACT if self.plan is None else str(self.plan)
+
+    def cost(self, objective: Objective) -> float:
+        """Milliseconds of one query alone, bytes, or seconds a query in batches: the lower, the cheaper."""
+        return {"latency": self.ms, "bytes": float(self.bytes), "throughput": 1 / self.qps}[objective]
+
+    def keeps(self, level: float) -> bool:
+        """Whether it surely loses no more than 1 − level."""
+        return self.promised is not None and self.promised >= level - ROUNDING
+
+    def cells(self, *, picked: bool) -> tuple[str, ...]:
+        """A line of a table: see `COLUMNS`."""
+        return (
+            f"{'*' if picked else ' '} {self}{'' if self.ready else ' (not built)'}",
+            f"{self.quality:.4f}",
+            f"{self.low:.4f} … {self.high:.4f}",
+            "" if self.promised is None else f"{self.promised:.4f}",
+            f"{self.ms:.3f}",
+            f"{self.qps:,.0f}",
+            f"{self.bytes / 1e6:,.1f}",
+            f"{self.build_s:.1f}",
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {**plain(self), "plan": None if self.plan is None else self.plan.to_json()}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Point:
+        plan = document["plan"]
+        return cls(**{**document, "plan": None if plan is None else Plan.from_json(plan)})
+
+
+def plain(value: Any) -> dict[str, Any]:
+    """The fields as they are, which is not deep: fields that need more are written by their own."""
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}

@@ -1,0 +1,125 @@
+"""One query through a plan that begins with an engine, with nothing looked up twice.
+
+Such a search takes some 50 µs of compiled code, and Python's checks and look-ups around it would take three times that.
+So what does not depend on the query is found once for a plan and a snapshot: the engine, the columns of its map, where
+the rows lie. Whatever is unusual about a query (a list, a NaN, an odd length, a filter) goes the long way, which gives
+the same answer or says what is wrong.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mrl.retrieval import proposers
+from mrl.retrieval.best import CODES
+from mrl.retrieval.encodings import Floats
+from mrl.retrieval.engine import Scan
+from mrl.retrieval.funnel import NORM_BYTES, own_map
+from mrl.retrieval.plan import Plan
+from mrl.retrieval.rerank import Record
+from mrl.retrieval.results import Results, Work, by_id
+from mrl.retrieval.snapshot import Snapshot
+
+LOW, HIGH = 1e-12, 1e12  # lengths for which nothing needs a second look
+
+Positions = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Pipeline:
+    """What is done to one query: its lead is cut, or comes from a map's columns; the engine is asked; the store's rows
+    are re-ranked.
+
+    columns: (width, dim) of the engine's own map, else None. dim: of the lead. ask: the engine, for (1, dim). placed:
+    positions of its numbers. rerank: a record and how many it keeps, for every stage behind. code: of the metric.
+    """
+
+    columns: Floats | None
+    dim: int
+    ask: Callable[[Floats], Positions]
+    placed: Callable[[Positions], Positions]
+    rerank: tuple[tuple[Record, int], ...]
+    code: int
+
+    def run(self, query: Floats) -> tuple[Positions, Floats, list[float]] | None:
+        """Positions and scores (1, k) for a query (1, width), without the query's own factor, and the time at the
+        beginning and after each stage; None where the engine found fewer rows than it should.
+
+        The query's length changes no order here, so its lead is not rescaled.
+        """
+        times = [time.perf_counter()]
+        lead = query[:, : self.dim] if self.columns is None else query @ self.columns
+        numbers = self.ask(np.ascontiguousarray(lead))
+        if numbers[0, -1] < 0:
+            return None
+        positions = self.placed(numbers)
+        times.append(time.perf_counter())
+        for record, keep in self.rerank:
+            kept, scores, raw = np.empty((1, keep), np.int64), *np.empty((2, 1, keep), np.float32)
+            record.rerank(self.code, query, positions, kept, scores, raw)
+            positions = kept
+            times.append(time.perf_counter())
+        return positions, scores, times
+
+
+class Quick:
+    """A plan bound to a snapshot. `of` gives None where the long way has to be gone for every query."""
+
+    def __init__(self, snapshot: Snapshot, plan: Plan, pipeline: Pipeline) -> None:
+        self._pipeline, self._spec, self._dim = pipeline, str(plan), plan.stages[-1].dim
+        self._width, self._metric = snapshot.card.width, snapshot.card.metric
+        counts = [min(stage.keep, snapshot.positions) for stage in plan.stages]
+        sizes = [int(record.strides.sum()) + NORM_BYTES for record, _ in pipeline.rerank]
+        read = [0, *(count * size for count, size in zip(counts, sizes, strict=False))]
+        self._work = [(str(stage), *each) for stage, each in zip(plan.stages, zip([counts[0], *counts], read))]
+        ids = snapshot.blocks[0].ids
+        self._ids: Callable[[Positions], Any] = ids.__getitem__ if len(snapshot.blocks) == 1 else snapshot.ids_at
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, plan: Plan) -> Quick | None:
+        """The plan was checked with `funnel.check`."""
+        first, *rest = plan.stages
+        if isinstance(first.engine, Scan) or not rest or snapshot.contents.map or snapshot.card.metric == "l2":
+            return None
+        built = snapshot.engine(first.dim, first.engine, own_map(snapshot, plan))
+        if len(built.blocks) != len(snapshot.blocks) or any(block.about.dead for block in snapshot.blocks):
+            return None
+        if not snapshot.blocks or any(stage.dim != rest[0].dim for stage in rest):
+            return None
+        keeps = [min(stage.keep, snapshot.positions) for stage in plan.stages]
+        found = [snapshot.record(snapshot.layout.reading(stage.dim, stage.encoding)) for stage in rest]
+        records = [record for record in found if record is not None]
+        if len(records) < len(rest):
+            return None
+        columns = None if built.map is None else built.map.columns32[:, : first.dim]
+        ask = proposers.bound(built.index, first.engine, keeps[0])
+        rerank = tuple(zip(records, keeps[1:], strict=True))
+        code = CODES[snapshot.card.metric]
+        return cls(snapshot, plan, Pipeline(columns, first.dim, ask, built.positions, rerank, code))
+
+    def search(self, asked: Any) -> Results | None:
+        """What the plan finds for a query (d,) or (1, d); None for one that goes the long way."""
+        if type(asked) is not np.ndarray or asked.dtype.kind != "f" or asked.size != self._width or asked.ndim > 2:
+            return None
+        query = np.ascontiguousarray(asked, np.float32).reshape(1, self._width)
+        length = math.sqrt(float(np.vdot(query, query)))
+        found = self._pipeline.run(query) if LOW < length < HIGH else None
+        if found is None:
+            return None
+        positions, scores, times = found
+        if self._metric == "cosine":
+            scores *= np.float32(1 / length)
+        ids, counts = self._ids(positions), np.array([positions.shape[1]])
+        if (scores[0, 1:] == scores[0, :-1]).any():
+            positions, scores, ids = by_id(positions, scores, ids)
+        if asked.ndim == 1:
+            ids, scores = ids[0], scores[0]
+        work = tuple(Work(*each, times[i + 1] - times[i]) for i, each in enumerate(self._work))
+        return Results(ids, scores, counts, self._metric, self._dim, self._spec, work)

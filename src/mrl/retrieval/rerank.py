@@ -1,0 +1,209 @@
+"""The compiled re-rank: proposed rows are scored over all their segments, and the best kept, in one call.
+
+A re-rank of one query reads a few dozen rows from all over memory, so it waits for memory, not for products: while one
+row is multiplied, the next one's lines are asked for. Codes are read where they lie, by their addresses, so that any
+number of blocks and segments is one call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from mrl.nesting import Metric
+from mrl.retrieval import ranking
+from mrl.retrieval.addresses import carray, fetch, floats, halves, signed, unsigned
+from mrl.retrieval.best import CODES, Candidates
+from mrl.retrieval.encodings import CHUNK, Floats, bytes_per_row
+from mrl.retrieval.kernels import SUMS, half
+
+if TYPE_CHECKING:
+    from mrl.retrieval.snapshot import Snapshot
+
+KINDS = {"float32": 0, "float16": 1, "int8": 2, "int12": 3}  # encodings that are read here
+LINE = 64  # bytes that memory hands over together
+SHORT = 64  # results up to which they are kept in order while the rows come
+
+_compiled = numba.njit(nogil=True, cache=True)
+_inlined = numba.njit(inline="always")
+_summing = numba.njit(nogil=True, cache=True, fastmath=SUMS)
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """Where in memory the rows lie that a stage reads.
+
+    kinds: (s,) the encoding of each segment. ends: (s + 1,) dims at which segments begin and end. strides: (s,) bytes
+    of a row. codes, scales: (blocks, s) addresses. norms: (blocks, 2) address of the first length at the last cut, and
+    bytes to the next. firsts: (blocks + 1,) positions of the blocks' first rows, and the end.
+    """
+
+    kinds: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+    strides: npt.NDArray[np.int64]
+    codes: npt.NDArray[np.uint64]
+    scales: npt.NDArray[np.uint64]
+    norms: npt.NDArray[np.uint64]
+    firsts: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, reading: tuple[str, ...]) -> Record | None:
+        """The record for reading each segment in these encodings; None where one of them is not read here, or without rows."""
+        if not snapshot.blocks or not set(reading) <= set(KINDS):
+            return None
+        ends = np.array([0, *snapshot.layout.cuts.dims[: len(reading)]])
+        parts = [[block.segment(i, name) for i, name in enumerate(reading)] for block in snapshot.blocks]
+        lengths = [block.norms[len(reading) - 1] for block in snapshot.blocks]
+        firsts = [block.first for block in snapshot.blocks] + [snapshot.positions]
+        return cls(
+            np.array([KINDS[name] for name in reading]),
+            ends,
+            np.array([bytes_per_row(name, b - a) for name, (a, b) in zip(reading, pairwise(ends.tolist()), strict=True)]),
+            np.array([[part.codes.ctypes.data for part in row] for row in parts], np.uint64),
+            np.array([[part.scales.ctypes.data for part in row] for row in parts], np.uint64),
+            np.array([(row.ctypes.data, row.strides[0]) for row in lengths], np.uint64),
+            np.array(firsts),
+        )
+
+    def reranked(self, metric: Metric, queries: Floats, positions: npt.NDArray[np.int64], keep: int) -> Candidates:
+        """The best `keep` of the rows at positions (q, m), best first; their products start at dim 0."""
+        found = Candidates.empty(len(queries), keep)
+        self.rerank(CODES[metric], queries, positions, found.positions, found.scores, found.raw)
+        return found
+
+    def rerank(self, metric: int, queries: Floats, positions: Any, kept: Any, scores: Floats, raw: Floats) -> None:
+        """The same into arrays (q, keep)."""
+        where = (self.kinds, self.ends, self.strides, self.codes, self.scales, self.norms, self.firsts)
+        rerank(metric, *where, queries, positions, kept, scores, raw)
+
+
+@_compiled
+def rerank(
+    metric: int,
+    kinds: Any,
+    ends: Any,
+    strides: Any,
+    codes: Any,
+    scales: Any,
+    norms: Any,
+    firsts: Any,
+    queries: Any,
+    positions: Any,
+    kept: Any,
+    scores: Any,
+    raws: Any,
+) -> None:
+    """Score rows positions (q, m), −1 for none, by queries (q, d); the best into (q, keep) arrays, best first."""
+    most, keep = positions.shape[1], kept.shape[1]
+    keys, products = np.empty(most, np.uint64), np.empty(most, np.float32)
+    one = np.empty(1, np.float32)
+    bits = one.view(np.uint32)
+    for q in range(positions.shape[0]):
+        count = 0
+        while count < most and positions[q, count] >= 0:
+            count += 1
+        if count:
+            _ask(positions[q, 0], strides, codes, firsts)
+        for c in range(count):
+            if c + 1 < count:
+                _ask(positions[q, c + 1], strides, codes, firsts)
+            position = positions[q, c]
+            b = _block(position, firsts)
+            i = position - firsts[b]
+            product = np.float32(0)
+            for s in range(kinds.size):
+                query = queries[q, ends[s] : ends[s + 1]]
+                lie = scales[b, s] + np.uint64((i // CHUNK) * 8 * query.size)
+                product += _product(kinds[s], codes[b, s] + np.uint64(i * strides[s]), query, lie)
+            length = carray(floats(norms[b, 0] + np.uint64(i) * norms[b, 1]), 1)[0]
+            one[0] = ranking.score(metric, product, length)
+            products[c], keys[c] = product, ranking._key(bits[0], position)
+        _keep(keys[:count], products, keep, kept[q], scores[q], raws[q])
+
+
+@_inlined
+def _block(position: int, firsts: Any) -> int:
+    b = 0
+    while position >= firsts[b + 1]:
+        b += 1
+    return b
+
+
+@_compiled
+def _ask(position: int, strides: Any, codes: Any, firsts: Any) -> None:
+    """Ask for a row's lines."""
+    b = _block(position, firsts)
+    i = position - firsts[b]
+    for s in range(strides.size):
+        start = codes[b, s] + np.uint64(i * strides[s])
+        for byte in range(0, strides[s], LINE):
+            fetch(start + np.uint64(byte))
+
+
+@_summing
+def _product(kind: int, at: Any, query: Any, scales: Any) -> Any:
+    """The product of a query (w,) with the row whose codes lie at an address."""
+    width = query.size
+    total = np.float32(0)
+    if kind == 0:
+        numbers = carray(floats(at), width)
+        for j in range(width):
+            total += numbers[j] * query[j]
+        return total
+    if kind == 1:
+        bits = carray(halves(at), width)
+        for j in range(width):
+            total += half(bits[j]) * query[j]
+        return total
+    offset, step = carray(floats(scales), width), carray(floats(scales + np.uint64(4 * width)), width)
+    high = carray(signed(at), width)
+    if kind == 2:
+        for j in range(width):
+            total += (offset[j] + step[j] * np.float32(high[j])) * query[j]
+        return total
+    middle = (width + 1) // 2
+    low = carray(unsigned(at + np.uint64(width)), middle)
+    for j in range(middle):
+        code = np.float32(np.int32(high[j]) * 16 + np.int32(low[j] & np.uint8(15)))
+        total += (offset[j] + step[j] * code) * query[j]
+    for j in range(width - middle):
+        code = np.float32(np.int32(high[middle + j]) * 16 + np.int32(low[j] >> np.uint8(4)))
+        total += (offset[middle + j] + step[middle + j] * code) * query[middle + j]
+    return total
+
+
+@_compiled
+def _keep(keys: Any, products: Any, keep: int, kept: Any, scores: Any, raws: Any) -> None:
+    """The `keep` largest keys, best first."""
+    order = _first(keys, keep) if keep <= SHORT else np.argsort(keys)[::-1][:keep]
+    bits = scores.view(np.uint32)
+    for c in range(order.size):
+        key = keys[order[c]]
+        kept[c] = 0xFFFFFFFF - np.int64(key & np.uint64(0xFFFFFFFF))
+        raws[c] = products[order[c]]
+        flipped = np.uint32(key >> np.uint64(32))
+        bits[c] = flipped ^ np.uint32(0x80000000) if flipped >> 31 else ~flipped
+    kept[order.size :] = -1
+    scores[order.size :] = -np.inf
+
+
+@_compiled
+def _first(keys: Any, keep: int) -> Any:
+    """Where the `keep` largest are, largest first, by insertion."""
+    places = np.empty(min(keep, keys.size), np.int64)
+    filled = 0
+    for c in range(keys.size):
+        if filled == places.size and keys[c] < keys[places[filled - 1]]:
+            continue
+        at = min(filled, places.size - 1)
+        while at > 0 and keys[places[at - 1]] < keys[c]:
+            places[at] = places[at - 1]
+            at -= 1
+        places[at] = c
+        filled = min(filled + 1, places.size)
+    return places

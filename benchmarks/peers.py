@@ -78,19 +78,24 @@ class Faiss:
 
 @dataclass(frozen=True)
 class Usearch:
+    """scale: 0, or what queries are multiplied with before they are rounded to int8."""
+
     index: Any
+    scale: float = 0.0
 
     def at(self, setting: Setting, threads: int) -> Search:
         self.index.expansion_search = setting["expansion"]
 
         def search(queries: Floats, k: int) -> Ids:
-            keys = self.index.search(queries, k, threads=1 if len(queries) == 1 else threads).keys
+            asked = to_int8(queries, self.scale) if self.scale else queries
+            keys = self.index.search(asked, k, threads=1 if len(queries) == 1 else threads).keys
             return np.asarray(keys).reshape(len(queries), -1)
 
         return search
 
     def save(self, path: Path) -> None:
         self.index.save(str(path))
+        path.with_suffix(".scale").write_text(str(self.scale))
 
 
 @dataclass(frozen=True)
@@ -240,19 +245,28 @@ def rabitq() -> list[Peer]:
     return found
 
 
+def to_int8(vectors: Floats, scale: float) -> npt.NDArray[np.int8]:
+    return np.rint(np.clip(vectors * scale, -127, 127)).astype(np.int8)
+
+
 def usearches() -> list[Peer]:
+    """Its own cast to int8 keeps few levels of long vectors: we also round them ourselves, by one scale of all rows."""
     from usearch.index import Index
 
-    def make(kind: str, m: int, rows: Floats, threads: int) -> Any:
-        made = Index(ndim=rows.shape[1], metric="ip", dtype=kind, connectivity=m, expansion_add=128)
-        made.add(np.arange(len(rows)), rows, threads=threads)
-        return made
+    def make(kind: str, m: int, rows: Floats, threads: int) -> tuple[Any, float]:
+        dtype, own, _ = kind.partition(" scaled")
+        scale = 127 / float(np.quantile(np.abs(rows[:10_000]), 0.9999)) if own else 0.0
+        made = Index(ndim=rows.shape[1], metric="ip", dtype=dtype, connectivity=m, expansion_add=128)
+        made.add(np.arange(len(rows)), to_int8(rows, scale) if own else rows, threads=threads)
+        return made, scale
+
+    def load(path: Path, width: int) -> Built:
+        return Usearch(Index.restore(str(path)), float(path.with_suffix(".scale").read_text()))
 
     found = []
-    for kind, m in product(("f32", "f16", "bf16", "i8"), (16, 32)):
+    for kind, m in product(("f32", "f16", "bf16", "i8", "i8 scaled"), (16, 32)):
         name = f"usearch {kind} M{m}"
-        load = lambda path, width: Usearch(Index.restore(str(path)))  # noqa: E731
-        view = lambda index, rows: Usearch(index)  # noqa: E731
+        view = lambda made, rows: Usearch(*made)  # noqa: E731
         found.append(Peer(name, name, partial(make, kind, m), view, load, (ladder("expansion", EF),)))
     return found
 

@@ -127,7 +127,8 @@ def memory(task: Task, hall: Hall, made: Ours, rows: list[Result]) -> dict[str, 
 
 def measure(task: Task, pairs: int, progress: Callable[[Result], None]) -> Result:
     """All rows of a task, then memory and build."""
-    made = ours(task, CACHE / task.name / "ours")
+    with threads(2):
+        made = ours(task, CACHE / task.name / "ours")
     mine, hall = our_entrants(made, task), Hall(task)
     result: Result = {"rows, dims": list(task.rows.shape), "queries to tune, to report": len(task.tune), "table": []}
     for way in MODES:

@@ -199,13 +199,19 @@ def test_what_cannot_be_built_is_refused_and_leaves_nothing(here):
         (("v.npy", "--beside", "int8=5"), "int8 up to 5 dims needs a cut there; the cuts are 16; add it: --cuts 5,16"),
         (("v.npy", "--reference", "int8"), "the reference encoding of a segment is float16 or float32, got 'int8'"),
         (("v.npy", "--engine", "5/hnsw"), "an engine 5/hnsw needs a cut at 5; the cuts are 16; choose one of these"),
-        (("v.npy", "--engine", "16/ivf+lists=301"), "an engine 16/ivf+lists=301 needs a row for each list, there are 300"),
+        (
+            ("v.npy", "--engine", "16/ivf+lists=301"),
+            "an engine 16/ivf+lists=301 needs a row for each list, there are 300",
+        ),
         (("v.npy", "--engine", "16"), "cannot read an engine from '16'; write dim/engine, as 128/hnsw+m=16; a scan"),
         (("v.npy", "--engine", "16:20/hnsw"), "cannot read an engine from '16:20/hnsw'; write dim/engine, as"),
         (("v.npy", "--engine", "hnsw"), "cannot read an engine from 'hnsw'"),
         (("v.npy", "--engine", "16/lsh"), "unknown engine 'lsh' in 'lsh'; known are hnsw, ivf, rabitq"),
         (("v.npy", "--engine", "16/hnsw+n=3"), "cannot read the knob 'n=3' in 'hnsw+n=3'; write name=value, its knobs"),
-        (("v.npy", "--engine", "16/rabitq", "--engine", "16/hnsw+m=1"), "m of an HNSW must be an integer of at least 2"),
+        (
+            ("v.npy", "--engine", "16/rabitq", "--engine", "16/hnsw+m=1"),
+            "m of an HNSW must be an integer of at least 2",
+        ),
         (("v.npy", "--payload", "payload.parquet"), "payload.parquet has a column id and the vectors have no ids"),
         ((*with_ids, "bare.parquet"), "bare.parquet has no columns but the ids; give some, or leave --payload out"),
         (("v.npy", "--payload", "ids.txt"), "a payload is a .parquet, .csv, .jsonl, got ids.txt"),
@@ -441,12 +447,16 @@ def test_an_engine_after_a_map_of_its_own_is_shown_and_not_copied(built):
     (found,) = json.loads(done("info", "ix", "--json")[0])["engines"]
     assert (found["dim"], found["engine"], found["map"], found["rows"]) == (6, "ivf+lists=4", str(turn), ROWS)
     _, said = done("relayout", "ix", "--out", "other")
-    assert f"the engine 6/ivf+lists=4 after its own map {turn} was not copied; mrl plan other builds such ones\n" in said
+    assert (
+        f"the engine 6/ivf+lists=4 after its own map {turn} was not copied; mrl plan other builds such ones\n" in said
+    )
 
 
 def test_engines_are_checked_before_anything_is_compacted(built):
     done("delete", "ix", "item3")
-    assert "an engine 6/rabitq needs a cut at 6; the cuts are 4,8,16" in refused("compact", "ix", "--engine", "6/rabitq")
+    assert "an engine 6/rabitq needs a cut at 6; the cuts are 4,8,16" in refused(
+        "compact", "ix", "--engine", "6/rabitq"
+    )
     assert "needs a row for each list, there are 299" in refused("compact", "ix", "--engine", "4/ivf+lists=300")
     assert json.loads(done("info", "ix", "--json")[0])["deleted"] == 1
 

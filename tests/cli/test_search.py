@@ -167,22 +167,20 @@ def test_a_plan_explains_itself_before_and_after(index, queries):
 
 
 def test_recall_is_counted_against_the_exact_search(index, queries):
-    result = invoke(index, queries, "--plan", "4:5", "-k", K, "--recall")
+    result = invoke(index, queries, "--plan", "4:5", "-k", K, "--measure-recall")
     lines = [json.loads(line)["ids"] for line in result.stdout.splitlines()]
     hits = sum(len({*mine} & {*exact}) for mine, exact in zip(lines, nearest(QUERIES)[0], strict=True))
     assert 0 < hits < K * len(QUERIES)
     assert result.stderr == f"recall@5 {hits / 35:.4f}: {hits} of the 35 rows of the exact search\n"
-    result = invoke(index, queries, "--plan", "16:5", "-k", K, "--recall")
+    result = invoke(index, queries, "--plan", "16:5", "-k", K, "--measure-recall")
     assert result.stderr == "recall@5 1.0000: 35 of the 35 rows of the exact search\n"
 
 
 def test_a_graph_is_searched_and_explained(index, queries, tmp_path):
     made = Index.open(index).copy(tmp_path / "ix")
-    assert "has no engine 4/hnsw" in refused(
-        made.path, queries, "--plan", "4:50/hnsw,16:5", "-k", 5
-    )
+    assert "has no engine 4/hnsw" in refused(made.path, queries, "--plan", "4:50/hnsw,16:5", "-k", 5)
     made.add_engine(4)
-    result = invoke(made.path, queries, "--plan", "4:400/hnsw+ef=400,16:5", "-k", K, "--explain", "--recall")
+    result = invoke(made.path, queries, "--plan", "4:400/hnsw+ef=400,16:5", "-k", K, "--explain", "--measure-recall")
     assert [json.loads(line)["ids"] for line in result.stdout.splitlines()] == nearest(QUERIES)[0]
     assert "an engine, known only afterwards" in result.stderr
     assert "recall@5 1.0000" in result.stderr
@@ -228,7 +226,7 @@ def as_before(path):
 
 def test_an_index_without_rows(queries, tmp_path):
     index = Index.build(tmp_path / "ix", Rows.of(VECTORS[:0], CARD), BuildSpec(LAYOUT))
-    for options in ((), ("--plan", "4:40,16:5", "--recall")):
+    for options in ((), ("--plan", "4:40,16:5", "--measure-recall")):
         lines = found(index.path, queries, "-k", K, "--explain", *options)
         assert [line["ids"] for line in lines] == [[]] * len(QUERIES)
 
@@ -253,7 +251,10 @@ def test_what_cannot_be_searched_is_refused(index, queries, tmp_path):
         ((queries, "--plan", "4:3,16:3"), "cannot give k = 10 results: its last stage gets 3 candidates"),
         ((queries, "--plan", tmp_path / "plan.json"), "plan.json holds no plan"),
         ((queries, "--plan", "4:5", "--exact"), "--exact needs no --plan, got 4:5; leave one of the two out"),
-        ((queries, "--recall"), "--recall compares a plan with the exact search, and there is no --plan; give one"),
+        (
+            (queries, "--measure-recall"),
+            "--measure-recall compares a plan with the exact search, and there is no --plan; g",
+        ),
         ((queries, "--where", "cost < 3"), "cost"),
         ((queries, "--columns", "price,cost"), "has no column 'cost'; it has price, name"),
         ((queries, "--out", "found.txt"), "answers are written as .jsonl or .parquet, got .txt in found.txt"),

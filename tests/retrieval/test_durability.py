@@ -225,7 +225,12 @@ def test_a_file_that_is_not_as_it_was_is_named(full, damage):
 
 
 def test_every_damaged_file_has_a_line(full):
-    names = ["000000.ids.npy", "manifest-00000003.json", full.snapshot.contents.map, full.snapshot.engines[0].about.file]
+    names = [
+        "000000.ids.npy",
+        "manifest-00000003.json",
+        full.snapshot.contents.map,
+        full.snapshot.engines[0].about.file,
+    ]
     for name in names:
         (full.path / name).write_bytes(b"")
     lines = Index.open(full.path).verify()

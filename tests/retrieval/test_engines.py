@@ -82,12 +82,11 @@ def test_every_engine_proposes_what_a_scan_keeps(tmp_path, metric, engine):
     vectors, queries = clustered(3000)[0], clustered(40, seed=1)[0]
     index = made.index(tmp_path / "i", vectors, CUTS, metric=metric, blocks=2)
     index.add_engine(8, engine)
-    index.delete(np.arange(0, 3000, 7))
-    wide = 1000 if engine == RaBitQ() or engine.codes == "1bit" else 100
+    wide = 600 if engine == RaBitQ() or engine.codes == "1bit" else 100
     found = index.search(queries, 5, plan=f"8:{wide}/{engine_text(engine)},16:5")
     truth = index.search(queries, 5, plan=f"8:{wide},16:5")
     assert recall(found, truth) >= 0.9
-    assert not np.isin(found.ids, np.arange(0, 3000, 7)).any()
+    assert "scanned" not in found.work[0].stage
     for query, ids in zip(queries[:5], found.ids, strict=False):
         assert index.search(query, 5, plan=f"8:{wide}/{engine_text(engine)},16:5").ids.tolist() == ids.tolist()
 
@@ -368,7 +367,7 @@ def test_a_map_that_does_not_fit_is_refused(tmp_path):
     with pytest.raises(CardError, match=r"the map turns 8 dims, .*/i has 16; fit another"):
         index.add_engine(4, KNOBS, fit_leading(vectors[:, :8], 4))
     index.add_engine(4, KNOBS, turn)
-    with pytest.raises(CardError, match="the plan is for vectors mapped by pca:0a, .*/i has pca:"):
+    with pytest.raises(CardError, match=r"the plan is for vectors mapped by pca:0a, .*/i has pca:"):
         index.search(vectors[:1], 5, plan=f"pca:0a,4:20{GRAPH},16:5")
     with pytest.raises(InputError, match="behind an engine with a map of its own stages read the full width, 16"):
         index.search(vectors[:1], 5, plan=f"{turn},4:20{GRAPH},8:5")

@@ -31,7 +31,9 @@ Named = Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Ids; a
 
 
 @index.command("build")
-@settings(("Layout", Shape, {}), ("Engines", Engines, {}), ("Beside the vectors", Beside, {}), ("A file", Described, {}))
+@settings(
+    ("Layout", Shape, {}), ("Engines", Engines, {}), ("Beside the vectors", Beside, {}), ("A file", Described, {})
+)
 def build(
     vectors: Annotated[Path, typer.Argument(help=f"{VECTORS}.")],
     out: New,

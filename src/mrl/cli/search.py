@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mrl.cli.answers import Answer, Asked, check_columns, check_names, counted, lines, write_answers
 from mrl.cli.progress import bar
+from mrl.cli.settings import Chosen, settings
 from mrl.cli.vectors import VECTORS
 from mrl.errors import InputError
+from mrl.options import option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +34,31 @@ WHERE = (
 )
 
 
+@dataclass(frozen=True)
+class Need:
+    """What a search is to keep, or to cost: the best of the plans that `mrl plan` measured answers."""
+
+    recall: float | None = option(
+        None,
+        "Which share of the exact search's rows is to be found, on average: by the cheapest plan that promises it.",
+    )
+    budget_ms: float | None = option(
+        None, "How many milliseconds one query may take: by the plan that finds most in them."
+    )
+    budget_bytes: float | None = option(
+        None, "How many bytes of memory searches may read from: by the plan that finds most in them."
+    )
+
+    @property
+    def given(self) -> dict[str, float]:
+        """Those that were."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def __str__(self) -> str:
+        return ", ".join(f"--{name.replace('_', '-')} {value:g}" for name, value in self.given.items())
+
+
+@settings(("By need", Need, {}))
 def search(
     where: Annotated[Path, typer.Argument(metavar="INDEX", help="The index's folder.")],
     queries: Annotated[Path, typer.Argument(help=f"{VECTORS}.")],
@@ -43,12 +70,18 @@ def search(
     explain: Annotated[
         bool, typer.Option("--explain", help="Say on stderr what the plan costs, and what each stage did.")
     ] = False,
-    recall: Annotated[
-        bool, typer.Option("--recall", help="Search exactly, too; say on stderr which share of that the plan found.")
+    measure_recall: Annotated[
+        bool,
+        typer.Option("--measure-recall", help="Search exactly, too; say on stderr which share of that the plan found."),
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Write here, .jsonl or .parquet, not to stdout.")] = None,
+    *,
+    chosen: Chosen,
 ) -> None:
     """Print the nearest rows of each query as a JSON line: query, ids, scores (larger is nearer), columns.
+
+    By a plan of yours, exactly, or, on an index that `mrl plan` has planned, by need: then the plan that was taken, and
+    what it promises, are said on stderr.
 
     Scores are cosines or dot products, or minus the squared distance for l2. Rows of a .parquet are query, rank
     (from 1), id and score.
@@ -56,15 +89,16 @@ def search(
     from mrl.retrieval import Index
 
     _check_out(out)
-    stages = _plan(plan, exact=exact, recall=recall)
+    need = Need(**chosen.of(Need))
+    stages = _plan(plan, need, exact=exact, compared=measure_recall)
     index = Index.open(where)
     names = check_columns(index, columns)
     if out is not None and out.suffix == ".parquet":
         check_names(names)
     asked, k = Asked(queries, index), min(k, max(index.rows, 1))  # no more can be found
-    if explain:
+    if explain and not need.given:
         typer.echo(cost(index.snapshot, stages, k), err=True)
-    run = Run(index, k, stages, condition, recall)
+    run = Run(index, k, stages or need, condition, compared=measure_recall)
     with bar(shown=out is not None or not sys.stdout.isatty()) as told:
         answers = counted(run.answers(asked, names), lambda done: told("queries", done, len(asked)))
         if out is not None:
@@ -88,12 +122,15 @@ def _check_out(out: Path | None) -> None:
         absent(out)
 
 
-def _plan(text: str | None, *, exact: bool, recall: bool) -> Plan | None:
+def _plan(text: str | None, need: Need, *, exact: bool, compared: bool) -> Plan | None:
     """The plan, from its text or its file; InputError where one is given and not wanted, or the other way round."""
     from mrl.retrieval import Plan
 
-    if text is None and recall:
-        raise InputError("--recall compares a plan with the exact search, and there is no --plan; give one")
+    if text is None and not need.given and compared:
+        raise InputError("--measure-recall compares a plan with the exact search, and there is no --plan; give one")
+    if need.given and (exact or text is not None):
+        other = "--exact" if exact else f"--plan {text}"
+        raise InputError(f"{need} takes one of the plans that were measured, and so does not go with {other}; give one")
     if text is not None and exact:
         raise InputError(f"--exact needs no --plan, got {text}; leave one of the two out")
     if text is None:
@@ -125,17 +162,20 @@ def cost(snapshot: Snapshot, plan: Plan | None, k: int) -> str:
 class Run:
     """One search of many queries, batch by batch, and what is known of it at the end."""
 
-    def __init__(self, index: Index, k: int, plan: Plan | None, where: str | None, recall: bool) -> None:
-        self._index, self._k, self._plan, self._where, self._recall = index, k, plan, where, recall
+    def __init__(self, index: Index, k: int, how: Plan | Need, where: str | None, *, compared: bool) -> None:
+        self._index, self._k, self._where, self._compared = index, k, where, compared
+        self._needs, plan = (how.given, None) if isinstance(how, Need) else ({}, how)
+        self._how: dict[str, Any] = self._needs or {"plan": plan}
         self._last: Results | None = None
+        self._notes: dict[str, None] = {}
         self._hits = self._wanted = 0
 
     def answers(self, asked: Asked, columns: tuple[str, ...]) -> Iterator[Answer]:
         """The answers, a batch of queries at a time."""
         for names, queries in asked.batches():
-            found = self._index.search(queries, self._k, plan=self._plan, where=self._where)
+            found = self._index.search(queries, self._k, where=self._where, **self._how)
             self._note(found)
-            if self._recall:
+            if self._compared:
                 self._compare(found, self._index.search(queries, self._k, where=self._where))
             yield Answer.of(names, found, self._index, columns)
 
@@ -149,6 +189,7 @@ class Run:
             for a, b in pairs
         )
         self._last = replace(found, work=summed)
+        self._notes |= dict.fromkeys(getattr(found, "notes", ()))
 
     def _compare(self, found: Results, truth: Results) -> None:
         for mine, wanted, count in zip(found.ids, truth.ids, truth.counts.tolist(), strict=True):
@@ -157,8 +198,12 @@ class Run:
 
     def said(self, *, explain: bool) -> Iterator[str]:
         """What is to be told at the end."""
+        if self._needs and self._last is not None:
+            yield f"searched by {self._last.plan}"
+            yield self._last.promise or "nothing is promised of it"
+        yield from self._notes
         if explain and self._last is not None:
             yield self._last.explain()
-        if self._recall:
+        if self._compared:
             share = self._hits / self._wanted if self._wanted else 1.0
             yield f"recall@{self._k} {share:.4f}: {self._hits} of the {self._wanted} rows of the exact search"

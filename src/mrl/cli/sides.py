@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mrl.cli.vectors import Reading, check_undescribed, check_unsaid
 from mrl.errors import InputError
 from mrl.options import option
-from mrl.vectors import Described, Source, is_table
+from mrl.vectors import Described, Held, Source, is_table
 
 if TYPE_CHECKING:
     from mrl.evaluation import Judgements
@@ -54,10 +54,11 @@ def sides(
     database = reading.source(where, about)
     if not len(database):
         raise InputError(f"{where} has no rows; give vectors")
-    return database, None if queries is None else _queries(queries, database, reading, asking)
+    return database, None if queries is None else asks(queries, database, reading, asking)
 
 
-def _queries(path: Path, database: Source, reading: Reading, asking: Asking) -> Source:
+def asks(path: Path, database: Source | Held, reading: Reading, asking: Asking) -> Source:
+    """The queries of a file, unread. database: whose vectors they are to fit."""
     own = replace(reading, ids=asking.query_ids, labels=asking.query_labels, key=asking.query_key)
     found = own.source(path)
     if not is_table(path):

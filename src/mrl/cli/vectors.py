@@ -84,7 +84,7 @@ def check_unsaid(path: Path, card: Card, whose: str) -> None:
 
 def rows(path: Path, about: Described, beside: Beside) -> Rows:
     """The rows of a new index."""
-    return _with_payload(of_source(beside.source(path, about)), beside)
+    return with_payload(of_source(beside.source(path, about)), beside)
 
 
 def more_rows(path: Path, index: Index, beside: Beside) -> Rows:
@@ -92,7 +92,7 @@ def more_rows(path: Path, index: Index, beside: Beside) -> Rows:
     source = beside.source(path)
     if not is_table(path):
         source = _of_model(source, index)
-    return _with_payload(of_source(source), beside)
+    return with_payload(of_source(source), beside)
 
 
 def _of_model(source: Source, index: Index) -> Source:
@@ -124,7 +124,7 @@ def of_source(source: Source) -> Rows:
     return Rows(source.card, batches, len(source), sample)
 
 
-def _with_payload(source: Rows, beside: Beside) -> Rows:
+def with_payload(source: Rows, beside: Beside) -> Rows:
     """The rows with the columns of their file."""
     if beside.payload is None:
         return source

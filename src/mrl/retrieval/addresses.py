@@ -24,7 +24,8 @@ def _pointing(kind: Any) -> Any:
 
 
 floats, halves = _pointing(numba.float32), _pointing(numba.uint16)
-signed, unsigned = _pointing(numba.int8), _pointing(numba.uint8)
+signed, octets = _pointing(numba.int8), _pointing(numba.uint8)
+ints, longs = _pointing(numba.int32), _pointing(numba.int64)
 
 
 def _ask(typing: Any, address: Any) -> Any:

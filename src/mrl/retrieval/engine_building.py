@@ -68,7 +68,9 @@ def check_map(snapshot: Snapshot, dim: int, turn: Leading | None) -> None:
             "belongs to an index without one: build it anew without --map"
         )
     if turn.width != snapshot.card.width:
-        raise CardError(f"the map turns {turn.width} dims, {snapshot.folder.path} has {snapshot.card.width}; fit another")
+        raise CardError(
+            f"the map turns {turn.width} dims, {snapshot.folder.path} has {snapshot.card.width}; fit another"
+        )
     if not 1 <= dim <= turn.dim:
         raise NestingError(f"the map {turn} gives {turn.dim} dims, the engine wants {dim}; ask for at most {turn.dim}")
 

@@ -42,6 +42,7 @@ from mrl.retrieval.encodings import Floats
 from mrl.retrieval.engine import HNSW, Engine, engine_text, of_build, parse_engine
 from mrl.retrieval.leading import Leading
 from mrl.retrieval.plan import Stage
+from mrl.retrieval.proposers import Proposer
 from mrl.retrieval.queries import Queries
 from mrl.retrieval.scan import Mask
 
@@ -100,7 +101,7 @@ class Built:
         self._folder, self._metric = folder, metric
         self._starts = np.cumsum([0, *(block.rows for block in blocks)])
         self._shifts = np.array([block.first for block in blocks], np.int64) - self._starts[:-1]
-        self._index: Any = None
+        self._proposer: Proposer | None = None
         self._map: Leading | None = None
         self._opening = threading.Lock()
 
@@ -109,17 +110,17 @@ class Built:
         return int(self._starts[-1])
 
     @property
-    def index(self) -> Any:
-        """FAISS's index over the verified file, mapped at first use.
+    def proposer(self) -> Proposer:
+        """What is asked, over the verified file, mapped at first use.
 
         DamagedError naming the file if its bytes changed, StorageError if this FAISS cannot read it, MissingError
         without FAISS.
         """
-        if self._index is None:
+        if self._proposer is None:
             with self._opening:
-                if self._index is None:
-                    self._index = self._read()
-        return self._index
+                if self._proposer is None:
+                    self._proposer = Proposer(self._read())
+        return self._proposer
 
     @property
     def map(self) -> Leading | None:
@@ -209,8 +210,7 @@ def _fill(
 ) -> npt.NDArray[np.bool_]:
     """Put the best allowed rows of each query (t, dim) into (t, keep); (t,) which queries found fewer than that."""
     keep = into.shape[1]
-    with proposers.omp_threads(1):
-        numbers = proposers.asked(built.index, engine, queries, wide if len(allowed) else keep)
+    numbers = built.proposer.asked(engine, queries, wide if len(allowed) else keep)
     if not len(allowed):
         into[:] = built.positions(numbers)
         return into[:, -1] < 0

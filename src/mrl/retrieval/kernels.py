@@ -39,7 +39,7 @@ half: Any = intrinsic(_half)
 
 
 @_summing
-def _stepped(scales: Any, chunk: int, query: Any, stepped: Any) -> Any:
+def folded(scales: Any, chunk: int, query: Any, stepped: Any) -> Any:
     """step · query into `stepped` (w,), and offset · query: so what a row adds is a product with its codes alone."""
     base = np.float32(0)
     for j in range(query.size):
@@ -49,7 +49,7 @@ def _stepped(scales: Any, chunk: int, query: Any, stepped: Any) -> Any:
 
 
 @_summing
-def _bytes(codes: Any, stepped: Any) -> Any:
+def products8(codes: Any, stepped: Any) -> Any:
     """Σ code · stepped of int8 codes (w,)."""
     total = np.float32(0)
     for j in range(stepped.size):
@@ -58,7 +58,7 @@ def _bytes(codes: Any, stepped: Any) -> Any:
 
 
 @_summing
-def _twelves(record: Any, stepped: Any) -> Any:
+def products12(record: Any, stepped: Any) -> Any:
     """The same of a record of 12-bit codes: two coordinates at a time, whose low bits share a byte.
 
     Numba would widen whole numbers to 64 bits, of which a vector holds few: hence every int16.
@@ -137,9 +137,9 @@ def scan_int8(codes: Any, scales: Any, query: Any, start: int, stop: int, raw: A
     """The same for codes (n, w) int8 with scales (chunks, 2, w): offset · query + Σ (step · query) · code."""
     stepped = np.empty(query.size, np.float32)
     for chunk in range(start // CHUNK, (stop + CHUNK - 1) // CHUNK):
-        base = _stepped(scales, chunk, query, stepped)
+        base = folded(scales, chunk, query, stepped)
         for i in range(max(start, chunk * CHUNK), min(stop, (chunk + 1) * CHUNK)):
-            raw[i] += _bytes(codes[i], stepped) + base
+            raw[i] += products8(codes[i], stepped) + base
 
 
 @_summing
@@ -147,9 +147,9 @@ def scan_int12(codes: Any, scales: Any, query: Any, start: int, stop: int, raw: 
     """The same for records of 12-bit codes (n, ⌈3 w / 2⌉) int8."""
     stepped = np.empty(query.size, np.float32)
     for chunk in range(start // CHUNK, (stop + CHUNK - 1) // CHUNK):
-        base = _stepped(scales, chunk, query, stepped)
+        base = folded(scales, chunk, query, stepped)
         for i in range(max(start, chunk * CHUNK), min(stop, (chunk + 1) * CHUNK)):
-            raw[i] += _twelves(codes[i], stepped) + base
+            raw[i] += products12(codes[i], stepped) + base
 
 
 @_summing
@@ -220,8 +220,8 @@ def extend_int8(codes: Any, scales: Any, queries: Any, positions: Any, first: in
                 i = positions[q, order[at]] - first
                 if i // CHUNK != chunk:
                     chunk = i // CHUNK
-                    base = _stepped(scales, chunk, queries[q], stepped)
-                raw[q, order[at]] += _bytes(codes[i], stepped) + base
+                    base = folded(scales, chunk, queries[q], stepped)
+                raw[q, order[at]] += products8(codes[i], stepped) + base
 
 
 @_summing
@@ -237,8 +237,8 @@ def extend_int12(codes: Any, scales: Any, queries: Any, positions: Any, first: i
                 i = positions[q, order[at]] - first
                 if i // CHUNK != chunk:
                     chunk = i // CHUNK
-                    base = _stepped(scales, chunk, queries[q], stepped)
-                raw[q, order[at]] += _twelves(codes[i], stepped) + base
+                    base = folded(scales, chunk, queries[q], stepped)
+                raw[q, order[at]] += products12(codes[i], stepped) + base
 
 
 @_summing

@@ -227,7 +227,8 @@ def _check_order(before: Stage, after: Stage) -> None:
     """Raise InputError unless the second stage sees more than the first and keeps no more."""
     if after.dim < before.dim:
         raise InputError(f"dims must not fall from stage to stage, got {before} and then {after}; put the narrow first")
-    if after.dim == before.dim and _FINER[after.encoding] <= _FINER[before.encoding]:
+    proposed = not isinstance(before.engine, Scan)
+    if after.dim == before.dim and not proposed and _FINER[after.encoding] <= _FINER[before.encoding]:
         raise InputError(f"stage {after} sees no more than {before} before it; give it more dims or a finer encoding")
     if after.keep > before.keep:
         raise InputError(f"stage {after} cannot keep more than the {before.keep} of {before} before it; lower its keep")

@@ -18,10 +18,12 @@ from mrl.errors import InputError, MissingError
 from mrl.nesting import Metric, metric_prefix
 from mrl.retrieval.encodings import Floats
 from mrl.retrieval.engine import HNSW, IVF, Engine, RaBitQ
+from mrl.retrieval.walking import Walker
 
 TRAINED_ON = 65_536  # rows at most that centres and ranges are fitted on
 ROUNDS = 10  # of k-means; more move the centres, and hardly the recall
 BATCH = 16_384  # rows that are linked together
+Positions = npt.NDArray[np.int64]
 _QUANTISERS = {"float16": "QT_fp16", "int8": "QT_8bit"}
 
 
@@ -78,7 +80,9 @@ def _graph(faiss: Any, engine: HNSW, dim: int, measure: int) -> Any:
 
 def _lists(faiss: Any, engine: IVF, dim: int, measure: int, rows: int) -> Any:
     if engine.lists > rows:
-        raise InputError(f"an IVF with {engine.lists} lists needs as many rows to fit them on, got {rows}; ask for fewer")
+        raise InputError(
+            f"an IVF with {engine.lists} lists needs as many rows to fit them on, got {rows}; ask for fewer"
+        )
     centres = faiss.IndexFlat(dim, measure)
     if engine.codes == "float32":
         index = faiss.IndexIVFFlat(centres, dim, engine.lists, measure)
@@ -101,21 +105,42 @@ def built(engine: Engine, prefixes: Floats, metric: Metric, threads: int) -> Any
     return index
 
 
-def asked(index: Any, engine: Engine, queries: Floats, count: int) -> npt.NDArray[np.int64]:
-    """(q, count) numbers of the rows that the index thinks nearest to queries (q, dim), −1 where it has no more."""
-    numbers: npt.NDArray[np.int64] = index.search(queries, count, params=_knobs(engine, count))[1]
-    return numbers
+class Proposer:
+    """FAISS's index, complete, and our walk through it where it is a graph that our compiled code can read."""
 
+    def __init__(self, index: Any) -> None:
+        self.index, self._walker = index, Walker.of(index)
 
-def bound(index: Any, engine: Engine, count: int) -> Callable[[Floats], npt.NDArray[np.int64]]:
-    """`asked` for one query (1, dim) at a time, on one thread, with its arguments found beforehand."""
-    params, search = _knobs(engine, count), index.search
+    def asked(self, engine: Engine, queries: Floats, count: int) -> Positions:
+        """(q, count) numbers of the rows that it thinks nearest to queries (q, dim), −1 where it has no more.
 
-    def ask(query: Floats) -> npt.NDArray[np.int64]:
-        numbers: npt.NDArray[np.int64] = search(query, count, params=params)[1]
-        return numbers
+        On this thread alone. InputError for queries of another width.
+        """
+        if queries.shape[1] != self.index.d:
+            raise InputError(f"the engine compares {self.index.d} dims, got queries of shape {queries.shape}")
+        return self.bound(engine, count)(queries)
 
-    return ask
+    def bound(self, engine: Engine, count: int) -> Callable[[Floats], Positions]:
+        """The same with all but the queries found beforehand: float32 (q, dim), which nothing checks any more."""
+        if self._walker is not None and isinstance(engine, HNSW):
+            return self._walking(self._walker, engine.ef, count)
+        params, search = _knobs(engine, count), self.index.search
+
+        def ask(queries: Floats) -> Positions:
+            with omp_threads(1):
+                numbers: Positions = search(queries, count, params=params)[1]
+            return numbers
+
+        return ask
+
+    @staticmethod
+    def _walking(walker: Walker, ef: int, count: int) -> Callable[[Floats], Positions]:
+        def ask(queries: Floats) -> Positions:
+            numbers = np.empty((len(queries), count), np.int64)
+            walker.walk(queries, count, ef, numbers)
+            return numbers
+
+        return ask
 
 
 @lru_cache(maxsize=256)
@@ -135,5 +160,3 @@ def cut(vectors: Floats, dim: int, metric: Metric, factor: float = 1.0) -> Float
     found = np.ascontiguousarray(metric_prefix(vectors, dim, metric), np.float32)
     with np.errstate(over="ignore"):  # a query that is too far away finds nothing here, and is scanned for
         return found if factor == 1 else found * np.float32(factor)
-
-

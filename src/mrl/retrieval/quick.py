@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mrl.retrieval import proposers
 from mrl.retrieval.best import CODES
 from mrl.retrieval.encodings import Floats
 from mrl.retrieval.engine import Scan
@@ -61,6 +60,7 @@ class Pipeline:
             return None
         positions = self.placed(numbers)
         times.append(time.perf_counter())
+        scores = np.empty((1, 0), np.float32)
         for record, keep in self.rerank:
             kept, scores, raw = np.empty((1, keep), np.int64), *np.empty((2, 1, keep), np.float32)
             record.rerank(self.code, query, positions, kept, scores, raw)
@@ -99,7 +99,7 @@ class Quick:
         if len(records) < len(rest):
             return None
         columns = None if built.map is None else built.map.columns32[:, : first.dim]
-        ask = proposers.bound(built.index, first.engine, keeps[0])
+        ask = built.proposer.bound(first.engine, keeps[0])
         rerank = tuple(zip(records, keeps[1:], strict=True))
         code = CODES[snapshot.card.metric]
         return cls(snapshot, plan, Pipeline(columns, first.dim, ask, built.positions, rerank, code))

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mrl.nesting import Metric
-from mrl.retrieval import ranking
-from mrl.retrieval.addresses import carray, fetch, floats, halves, signed, unsigned
+from mrl.retrieval import kernels, ranking
+from mrl.retrieval.addresses import carray, fetch, floats, halves, signed
 from mrl.retrieval.best import CODES, Candidates
 from mrl.retrieval.encodings import CHUNK, Floats, bytes_per_row
 from mrl.retrieval.kernels import SUMS, half
@@ -50,6 +50,11 @@ class Record:
     scales: npt.NDArray[np.uint64]
     norms: npt.NDArray[np.uint64]
     firsts: npt.NDArray[np.int64]
+    where: tuple[Any, ...] = ()  # all of these, as the compiled loops take them
+
+    def __post_init__(self) -> None:
+        where = (self.kinds, self.ends, self.strides, self.codes, self.scales, self.norms, self.firsts)
+        object.__setattr__(self, "where", where)
 
     @classmethod
     def of(cls, snapshot: Snapshot, reading: tuple[str, ...]) -> Record | None:
@@ -63,7 +68,9 @@ class Record:
         return cls(
             np.array([KINDS[name] for name in reading]),
             ends,
-            np.array([bytes_per_row(name, b - a) for name, (a, b) in zip(reading, pairwise(ends.tolist()), strict=True)]),
+            np.array(
+                [bytes_per_row(name, b - a) for name, (a, b) in zip(reading, pairwise(ends.tolist()), strict=True)]
+            ),
             np.array([[part.codes.ctypes.data for part in row] for row in parts], np.uint64),
             np.array([[part.scales.ctypes.data for part in row] for row in parts], np.uint64),
             np.array([(row.ctypes.data, row.strides[0]) for row in lengths], np.uint64),
@@ -78,52 +85,60 @@ class Record:
 
     def rerank(self, metric: int, queries: Floats, positions: Any, kept: Any, scores: Floats, raw: Floats) -> None:
         """The same into arrays (q, keep)."""
-        where = (self.kinds, self.ends, self.strides, self.codes, self.scales, self.norms, self.firsts)
-        rerank(metric, *where, queries, positions, kept, scores, raw)
+        rerank(metric, self.where, queries, positions, kept, scores, raw)
+
+    def score(self, metric: int, queries: Floats, positions: Any, scores: Floats) -> None:
+        """Scores (q, m) of the rows at positions (q, m), in their order."""
+        score(metric, self.where, queries, positions, scores)
 
 
 @_compiled
-def rerank(
-    metric: int,
-    kinds: Any,
-    ends: Any,
-    strides: Any,
-    codes: Any,
-    scales: Any,
-    norms: Any,
-    firsts: Any,
-    queries: Any,
-    positions: Any,
-    kept: Any,
-    scores: Any,
-    raws: Any,
-) -> None:
-    """Score rows positions (q, m), −1 for none, by queries (q, d); the best into (q, keep) arrays, best first."""
+def rerank(metric: int, where: Any, queries: Any, positions: Any, kept: Any, scores: Any, raws: Any) -> None:
+    """Score rows positions (q, m), −1 for none, by queries (q, d); the best into (q, keep) arrays, best first.
+
+    where: the fields of a record, in order.
+    """
     most, keep = positions.shape[1], kept.shape[1]
-    keys, products = np.empty(most, np.uint64), np.empty(most, np.float32)
-    one = np.empty(1, np.float32)
-    bits = one.view(np.uint32)
+    keys, products, values = np.empty(most, np.uint64), np.empty(most, np.float32), np.empty(most, np.float32)
+    bits = values.view(np.uint32)
     for q in range(positions.shape[0]):
-        count = 0
-        while count < most and positions[q, count] >= 0:
-            count += 1
-        if count:
-            _ask(positions[q, 0], strides, codes, firsts)
+        count = _scored(metric, where, queries[q], positions[q], products, values)
         for c in range(count):
-            if c + 1 < count:
-                _ask(positions[q, c + 1], strides, codes, firsts)
-            position = positions[q, c]
-            b = _block(position, firsts)
-            i = position - firsts[b]
-            product = np.float32(0)
-            for s in range(kinds.size):
-                query = queries[q, ends[s] : ends[s + 1]]
-                lie = scales[b, s] + np.uint64((i // CHUNK) * 8 * query.size)
-                product += _product(kinds[s], codes[b, s] + np.uint64(i * strides[s]), query, lie)
-            length = carray(floats(norms[b, 0] + np.uint64(i) * norms[b, 1]), 1)[0]
-            one[0] = ranking.score(metric, product, length)
-            products[c], keys[c] = product, ranking._key(bits[0], position)
+            keys[c] = ranking._key(bits[c], positions[q, c])
         _keep(keys[:count], products, keep, kept[q], scores[q], raws[q])
+
+
+@_compiled
+def score(metric: int, where: Any, queries: Any, positions: Any, scores: Any) -> None:
+    """Scores (q, m) of rows positions (q, m), in their order; −inf where there is none."""
+    products = np.empty(positions.shape[1], np.float32)
+    for q in range(positions.shape[0]):
+        count = _scored(metric, where, queries[q], positions[q], products, scores[q])
+        scores[q, count:] = -np.inf
+
+
+@_compiled
+def _scored(metric: int, where: Any, query: Any, positions: Any, products: Any, scores: Any) -> int:
+    """Products and scores of the rows at positions (m,), up to the first that is missing; how many there were."""
+    kinds, ends, strides, codes, scales, norms, firsts = where
+    count, stepped = 0, np.empty(query.size, np.float32)
+    while count < positions.size and positions[count] >= 0:
+        count += 1
+    if count:
+        _ask(positions[0], strides, codes, firsts)
+    for c in range(count):
+        if c + 1 < count:
+            _ask(positions[c + 1], strides, codes, firsts)
+        b = _block(positions[c], firsts)
+        i = positions[c] - firsts[b]
+        product = np.float32(0)
+        for s in range(kinds.size):
+            part = query[ends[s] : ends[s + 1]]
+            lie = scales[b, s] + np.uint64((i // CHUNK) * 8 * part.size)
+            product += _product(kinds[s], codes[b, s] + np.uint64(i * strides[s]), part, lie, stepped[: part.size])
+        length = carray(floats(norms[b, 0] + np.uint64(i) * norms[b, 1]), 1)[0]
+        products[c], scores[c] = product, ranking.score(metric, product, length)
+    return count
 
 
 @_inlined
@@ -146,8 +161,11 @@ def _ask(position: int, strides: Any, codes: Any, firsts: Any) -> None:
 
 
 @_summing
-def _product(kind: int, at: Any, query: Any, scales: Any) -> Any:
-    """The product of a query (w,) with the row whose codes lie at an address."""
+def _product(kind: int, at: Any, query: Any, scales: Any, stepped: Any) -> Any:
+    """The product of a query (w,) with the row whose codes lie at an address.
+
+    scales: the address of its chunk's offsets and steps. stepped: (w,) to work in.
+    """
     width = query.size
     total = np.float32(0)
     if kind == 0:
@@ -160,21 +178,11 @@ def _product(kind: int, at: Any, query: Any, scales: Any) -> Any:
         for j in range(width):
             total += half(bits[j]) * query[j]
         return total
-    offset, step = carray(floats(scales), width), carray(floats(scales + np.uint64(4 * width)), width)
-    high = carray(signed(at), width)
+    ranges = carray(floats(scales), (1, 2, width))
+    total += kernels.folded(ranges, 0, query, stepped)
     if kind == 2:
-        for j in range(width):
-            total += (offset[j] + step[j] * np.float32(high[j])) * query[j]
-        return total
-    middle = (width + 1) // 2
-    low = carray(unsigned(at + np.uint64(width)), middle)
-    for j in range(middle):
-        code = np.float32(np.int32(high[j]) * 16 + np.int32(low[j] & np.uint8(15)))
-        total += (offset[j] + step[j] * code) * query[j]
-    for j in range(width - middle):
-        code = np.float32(np.int32(high[middle + j]) * 16 + np.int32(low[j] >> np.uint8(4)))
-        total += (offset[middle + j] + step[middle + j] * code) * query[middle + j]
-    return total
+        return total + kernels.products8(carray(signed(at), width), stepped)
+    return total + kernels.products12(carray(signed(at), width + (width + 1) // 2), stepped)
 
 
 @_compiled

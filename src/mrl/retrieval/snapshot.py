@@ -84,7 +84,9 @@ class Snapshot:
             there = ", ".join(_engine_name(e.about.dim, e.about.engine, e.about.map) for e in self.engines)
             build = "mrl plan builds engines with a map of their own"
             if not turn:
-                build = f"build one: mrl index compact {self.folder.path} --engine {dim}/{engine_text(of_build(engine))}"
+                build = (
+                    f"build one: mrl index compact {self.folder.path} --engine {dim}/{engine_text(of_build(engine))}"
+                )
             raise InputError(f"{self.folder.path} has no engine {wanted}; it has {there or 'none'}; {build}")
         return found
 

@@ -1,46 +1,79 @@
-"""Where FAISS keeps a graph in memory, its own or a mapped file's. Nothing is copied."""
+"""Where FAISS keeps a graph in memory, its own or that of a mapped file. Nothing of it is copied but a few numbers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
-from mrl.retrieval.addresses import _pointing
+INT8, FLOAT16, FLOAT32 = range(3)  # codes of a graph
 
-bytes_at, ints, longs = _pointing(numba.uint8), _pointing(numba.int32), _pointing(numba.int64)
-LEVELS = 8  # of code: 2^8 values
+# what `head` holds: addresses, measures, and from BEFORE on how many of a row's links come before those of each layer
+CODES, LINKS, OFFSETS, ENTRY, TOP, ROWS, DIM, SIZE, KIND, SQUARED, MOST, BEFORE = range(12)
 
 
 @dataclass(frozen=True)
 class Graph:
-    """head: see `walking`. scales: (2, dim), offsets and steps of 8-bit codes. index: FAISS's, whose memory it is."""
+    """A graph as compiled code takes it.
+
+    head: int64, see above. scales: (2, dim) float32, offsets and steps of 8-bit codes. index: FAISS's own, which must
+    live as long, and be added to no more.
+    """
 
     head: npt.NDArray[np.int64]
     scales: npt.NDArray[np.float32]
-    rows: int
     index: Any
+
+    @property
+    def rows(self) -> int:
+        return int(self.head[ROWS])
+
+    @property
+    def most(self) -> int:
+        """Links of a row on one layer, at most."""
+        return int(self.head[MOST])
 
 
 def graph(index: Any) -> Graph | None:
+    """What FAISS's index is made of; None if it is no known graph, has no rows, or does not show its memory."""
+    try:
+        return _graph(index)
+    except (AttributeError, TypeError, ValueError):  # of another build of FAISS
+        return None
+
+
+def _graph(index: Any) -> Graph | None:
     import faiss
 
-    storage, hnsw = faiss.downcast_index(index.storage), index.hnsw
-    dim = index.d
-    scales = np.zeros((2, dim), np.float32)
-    if hasattr(storage, "sq"):
-        kind = {faiss.ScalarQuantizer.QT_8bit: 0, faiss.ScalarQuantizer.QT_fp16: 1}[storage.sq.qtype]
-        if kind == 0:
-            low, span = faiss.vector_to_array(storage.sq.trained).reshape(2, dim)
-            scales[1] = span / 255
-            scales[0] = low + scales[1] / 2
-    else:
-        kind = 2
-    before = faiss.vector_to_array(hnsw.cum_nneighbor_per_level)
-    head = [int(storage.codes.data()), int(hnsw.neighbors.data()), int(hnsw.offsets.data())]
-    head += [hnsw.entry_point, hnsw.max_level, dim, storage.code_size]
-    head += [2 * kind + (index.metric_type == faiss.METRIC_L2), int(np.diff(before).max()), 0, *before]
-    return Graph(np.array(head, np.int64), scales, index.ntotal, index)
+    known = type(index) in (faiss.IndexHNSWFlat, faiss.IndexHNSWSQ)
+    if not known or not index.ntotal or index.metric_type not in (faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT):
+        return None
+    storage: Any = faiss.downcast_index(index.storage)
+    links, rows = index.hnsw, index.ntotal
+    kind = _kind(faiss, storage)
+    before = faiss.vector_to_array(links.cum_nneighbor_per_level)
+    if kind is None or links.offsets.size() != rows + 1 or len(before) < links.max_level + 2:
+        return None
+    if storage.codes.size() != rows * storage.code_size or storage.code_size != (1, 2, 4)[kind] * index.d:
+        return None
+    head = [int(each.data()) for each in (storage.codes, links.neighbors, links.offsets)]
+    head += [links.entry_point, links.max_level, rows, index.d, storage.code_size]
+    head += [kind, index.metric_type == faiss.METRIC_L2, np.diff(before).max(), *before]
+    scales = _scales(faiss.vector_to_array(storage.sq.trained), index.d) if kind == INT8 else np.zeros((2, 0))
+    return Graph(np.array(head, np.int64), scales.astype(np.float32), index)
+
+
+def _kind(faiss: Any, storage: Any) -> int | None:
+    if isinstance(storage, faiss.IndexFlat):
+        return FLOAT32
+    kinds = {faiss.ScalarQuantizer.QT_8bit: INT8, faiss.ScalarQuantizer.QT_fp16: FLOAT16}
+    return kinds.get(storage.sq.qtype)
+
+
+def _scales(trained: npt.NDArray[np.float32], dim: int) -> npt.NDArray[np.float32]:
+    """(2, dim): a code c stands for offset + step c, the middle of the c-th of the 255 parts of the trained range."""
+    low, span = trained.reshape(2, dim)
+    step = span / np.float32(255)
+    return np.stack([low + step / 2, step])

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrl.errors import InputError
-from mrl.promise import fixed_sequence, gap, gap_bound, p_value, split
+from mrl.promise import fixed_sequence, gap, gap_bound, p_value
 from mrl.retrieval.planner import Seen, Terms, selected, told
-from mrl.retrieval.planner.selection import SHARES, promised, sequence
+from mrl.retrieval.planner.selection import parts, promised, sequence
 
 ALPHA = 0.05
 
@@ -82,14 +82,14 @@ def test_the_cheapest_that_keeps_the_target_is_picked():
     levels = [figure.promised for figure in found.figures]
     assert levels == sorted(levels, reverse=True)
     assert levels[0] == 1
-    assert found.queries == (200, 600, 200)
+    assert found.queries == (100, 800, 100)
     assert found.full == 1
 
 
 def test_figures_are_those_of_the_report_part():
     all_of_it = seen(0.001, 0.05)
     found = selected(all_of_it, Terms(seed=3))
-    report = split(1000, 3, SHARES)[2]
+    report = parts(1000, 3)[2]
     for figure in found.figures:
         assert figure.quality.mean == pytest.approx(all_of_it.values[figure.number][report].mean())
         assert figure.quality.low <= figure.quality.mean <= figure.quality.high

@@ -2,6 +2,7 @@
 
 from mrl.retrieval.planner.measures import ByClass, Judged, Recall, Worth, worth
 from mrl.retrieval.planner.planned import Planned
+from mrl.retrieval.planner.planning import Draft, plan
 from mrl.retrieval.planner.points import Point
 from mrl.retrieval.planner.rechecking import rechecked
 from mrl.retrieval.planner.selection import Figure, Seen, Selection, Step, selected
@@ -11,6 +12,7 @@ from mrl.retrieval.planner.truth import Truth
 
 __all__ = [
     "ByClass",
+    "Draft",
     "Figure",
     "Judged",
     "Objective",
@@ -23,6 +25,7 @@ __all__ = [
     "Terms",
     "Truth",
     "Worth",
+    "plan",
     "rechecked",
     "selected",
     "told",

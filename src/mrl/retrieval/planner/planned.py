@@ -73,7 +73,7 @@ class Planned:
         return self._keeping(1 - tolerance, f"{self.measure} within {tolerance:g}")
 
     def within(self, *, budget_ms: float | None = None, budget_bytes: float | None = None) -> Point:
-        """The best of the ready points that cost no more than each budget given: of equal ones the cheapest.
+        """The best of the ready points that cost no more than each budget given: which promises most, or is worth most.
 
         InputError without a budget, and where nothing fits.
         """
@@ -85,12 +85,13 @@ class Planned:
         fitting = [point for point in self._ready() if point.ms <= ms and point.bytes <= most]
         if not fitting:
             raise InputError(self._beyond(budget_ms, budget_bytes))
-        return max(fitting, key=lambda point: point.quality)  # the first of equal ones
+        return max(fitting, key=lambda point: (point.promised or 0.0, point.quality))
 
     def promise_for(self, point: Point, level: float | None = None) -> Promise | None:
         """What is promised of a point at this level, or at the best that it keeps; None where nothing is.
 
-        level: 1 minus the tolerance, the recall that is asked for where that is the measure.
+        level: 1 minus the tolerance, the recall that is asked for where that is the measure. Its best is promised of a
+        point that was taken for its place or its costs; of one that `at_recall` gave, say the level that was asked.
         """
         kept = point.promised if level is None else level
         if point.plan is None or kept is None or not point.keeps(kept) or kept <= 0:

@@ -1,0 +1,111 @@
+"""Which plans are worth measuring to the end: from a few engines to the neighbours of the best, not the whole grid.
+
+The cost of a plan falls and rises again along the dims, as along every other axis by itself: narrow prefixes need long
+lists, wide ones dear scores. So dims are climbed from the middle with one graph, and the other engines tried at the best
+dim and at its neighbours. One engine gives all its plans at once (`trial`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from mrl.retrieval.engine import HNSW, Engine, RaBitQ
+from mrl.retrieval.planner import grid
+from mrl.retrieval.planner.grid import Way
+from mrl.retrieval.planner.selection import SHARE, Seen, Z, sequence
+from mrl.retrieval.planner.terms import Terms
+from mrl.retrieval.planner.trial import Bench, Candidate, Trial
+
+FIRST = HNSW(16, 40, codes="int8")
+TESTS = (1 - 2 * SHARE) / SHARE  # times the tune queries: those that the tests will have
+
+Numbers = npt.NDArray[np.int64]
+Told = Callable[[str], object]
+
+
+class Explorer:
+    """Trials so far, and the candidates that they gave. tune: places of the queries that are looked at."""
+
+    def __init__(self, bench: Bench, terms: Terms, tune: Numbers, told: Told) -> None:
+        self.bench, self.terms, self._tune, self._told = bench, terms, tune, told
+        self.trials: dict[Way, Trial] = {}
+        self.candidates: dict[Way, list[Candidate]] = {}
+        self._full = np.asarray(bench.material.worth.full, np.float64)[tune]
+
+    def best(self, way: Way) -> float:
+        """The cost of the cheapest plan with this way that is likely to keep the terms; infinity where none is."""
+        self.look(way)
+        costs = [each.cost(self.terms.objective) for each in self.candidates[way] if self.likely(each)]
+        return min(costs, default=np.inf)
+
+    def front(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Of these what nothing outdoes in both cost and worth, safest first."""
+        if not candidates:
+            return []
+        values = np.stack([self._full, *(each.values for each in candidates)])
+        costs = np.array([np.inf, *(each.cost(self.terms.objective) for each in candidates)])
+        seen = Seen(self._full, values, costs, ("exact", *(str(each.plan) for each in candidates)), 0)
+        order = sequence(seen, int(len(self._full) * TESTS))
+        return [candidates[c - 1] for c in order[1:]]
+
+    def likely(self, candidate: Candidate) -> bool:
+        """Whether the tests, with the queries that they will have, would probably be passed."""
+        gaps = self._full - candidate.values
+        tests = len(gaps) * TESTS
+        margin = Z * np.sqrt(gaps.var() / tests + 1 / len(gaps) ** 2)
+        return bool(gaps.mean() + margin <= self.terms.allowed)
+
+    def look(self, way: Way) -> None:
+        """Build and measure, once."""
+        if way not in self.candidates:
+            self._told(str(way))
+            trial = Trial.of(self.bench, way)
+            self.trials[way], self.candidates[way] = trial, list(trial.candidates(self._tune))
+
+    def explore(self, mapped: Iterable[bool]) -> Way:
+        """Climb, and try what is beside the way; the best."""
+        ladder = grid.dims(self.bench.width)
+        found = min((self._climb(ladder, each) for each in mapped), key=self.best)
+        for engine in self._others():
+            found = min((found, replace(found, engine=engine)), key=self.best)
+        found = self._climb_from(ladder, found)
+        for lists in (RaBitQ(), *(e for e in grid.engines(self.bench.memory.rows) if not isinstance(e, HNSW | RaBitQ))):
+            for dim in _beside(ladder, found.dim):
+                found = min((found, replace(found, dim=dim, engine=lists)), key=self.best)
+        if not np.isfinite(self.best(found)) or self.bench.width <= 4 * found.dim:
+            found = min((found, Way(False, self.bench.width, FIRST)), key=self.best)
+        return found
+
+    def _others(self) -> tuple[Engine, ...]:
+        return tuple(engine for engine in grid.GRAPHS if engine != FIRST)
+
+    def _climb(self, ladder: tuple[int, ...], mapped: bool) -> Way:
+        start = min(ladder, key=lambda dim: abs(np.log(dim / 96)))
+        return self._climb_from(ladder, Way(mapped, start, FIRST))
+
+    def _climb_from(self, ladder: tuple[int, ...], way: Way) -> Way:
+        """Along the dims while that is cheaper; upwards from where nothing keeps the terms."""
+        while True:
+            around = [replace(way, dim=dim) for dim in _beside(ladder, way.dim)]
+            if not np.isfinite(self.best(way)):
+                wider = [each for each in around if each.dim > way.dim]
+                if not wider:
+                    return way
+                way = wider[-1]
+                continue
+            best = min(around, key=self.best)
+            if best == way:
+                return way
+            way = best
+
+
+def _beside(ladder: tuple[int, ...], dim: int) -> tuple[int, ...]:
+    """The dims next to one of the ladder, itself in the middle."""
+    if dim not in ladder:
+        return (dim,)
+    at = ladder.index(dim)
+    return ladder[max(at - 1, 0) : at + 2]

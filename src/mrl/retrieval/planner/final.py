@@ -1,0 +1,113 @@
+"""The candidates that are left, run as a search would run them: on all queries, timed one by one and together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mrl.retrieval import threads
+from mrl.retrieval.best import CODES, Candidates
+from mrl.retrieval.encodings import Floats
+from mrl.retrieval.engines import QUERIES_PER_THREAD
+from mrl.retrieval.planner import grid
+from mrl.retrieval.planner.trial import TIMED, Candidate, Trial, median_seconds
+from mrl.retrieval.quick import Pipeline
+from mrl.retrieval.rerank import Record
+
+ROUNDS = 3  # times that all are timed in turn, so that a slow moment of the machine meets all of them
+BATCH = 256  # queries together
+
+Numbers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Final:
+    """candidate: what was run. values: (q,) what it is worth to every query. ms, qps: the median of one query alone,
+    and queries a second in batches. build_s: of its engine."""
+
+    candidate: Candidate
+    values: npt.NDArray[np.float64]
+    ms: float
+    qps: float
+    build_s: float
+
+    def cost(self, objective: str) -> float:
+        return {"latency": self.ms, "bytes": float(self.candidate.bytes), "throughput": 1 / self.qps}[objective]
+
+
+def measured(chosen: Sequence[tuple[Candidate, Trial]]) -> list[Final]:
+    """All of them, on all queries."""
+    runs = [Run(candidate, trial) for candidate, trial in chosen]
+    values = [run.values() for run in runs]
+    times = np.array([[run.timed() for run in runs] for _ in range(ROUNDS)]).reshape(ROUNDS, len(runs), 2)
+    ms, seconds = np.median(times[:, :, 0], axis=0) * 1e3, np.median(times[:, :, 1], axis=0)
+    return [
+        Final(run.candidate, worth, float(m), float(1 / s), run.trial.build_s)
+        for run, worth, m, s in zip(runs, values, ms, seconds, strict=True)
+    ]
+
+
+class Run:
+    """One candidate, as `quick` and `funnel` run it."""
+
+    def __init__(self, candidate: Candidate, trial: Trial) -> None:
+        self.candidate, self.trial = candidate, trial
+        bench, k = trial.bench, trial.bench.material.k
+        kept = [*([min(grid.MIDDLE * k, candidate.keep)] * (len(candidate.chain) - 1)), k]
+        self._rerank: tuple[tuple[Record, int], ...] = tuple(
+            (bench.memory.record(name), keep) for name, keep in zip(candidate.chain, kept, strict=True)
+        )
+        self._code, self._queries = CODES[bench.material.by], bench.material.queries
+        ask = trial.proposer.bound(candidate.engine, candidate.keep)
+        columns = bench.columns(candidate.way)
+        self.pipeline = Pipeline(columns, candidate.way.dim, ask, _same, self._rerank, self._code)
+
+    def found(self, queries: Floats) -> Numbers:
+        """(q, k) rows, best first, on all threads."""
+        cut = self.trial.bench.asked(self.candidate.way, queries)
+        positions = self.trial.proposed(self.candidate.engine, cut, self.candidate.keep)
+        for record, keep in self._rerank:
+            kept = Candidates.empty(len(queries), keep)
+            _reranked(record, self._code, queries, positions, kept)
+            positions = kept.positions
+        return positions
+
+    def values(self) -> npt.NDArray[np.float64]:
+        """(q,) what is found is worth."""
+        material = self.trial.bench.material
+        return np.asarray(material.worth.values(self.found(self._queries), np.arange(len(self._queries))), np.float64)
+
+    def timed(self) -> tuple[float, float]:
+        """Seconds of one query alone, the median; and of one in a batch."""
+        single = median_seconds(lambda query: self.pipeline.run(query[None]), self._queries[-TIMED:])
+        began = time.perf_counter()
+        self.found(self._queries[:BATCH])
+        return single, (time.perf_counter() - began) / len(self._queries[:BATCH])
+
+
+def _reranked(record: Record, code: int, queries: Floats, positions: Numbers, kept: Candidates) -> None:
+    threads.each(
+        lambda a, b: record.rerank(
+            code, queries[a:b], positions[a:b], kept.positions[a:b], kept.scores[a:b], kept.raw[a:b]
+        ),
+        len(queries),
+        QUERIES_PER_THREAD,
+    )
+
+
+def _same(numbers: Numbers) -> Numbers:
+    return numbers
+
+
+def exact_seconds(vectors: Floats, queries: Floats) -> tuple[float, float]:
+    """Seconds of an exact scan of all rows for one query alone, the median, and for one in a batch."""
+    single = median_seconds(lambda query: np.argpartition(vectors @ query, -1), queries[:9])
+    some = queries[:64]
+    began = time.perf_counter()
+    for start in range(0, len(vectors), 65_536):
+        np.argpartition(some @ vectors[start : start + 65_536].T, -1, axis=1)
+    return single, (time.perf_counter() - began) / len(some)

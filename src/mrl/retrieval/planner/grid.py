@@ -1,0 +1,97 @@
+"""The full grid of plans: map × dims × engine × its knobs × keep × the encodings of the re-rank."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import ceil, sqrt
+
+from mrl.retrieval.encodings import bytes_per_row
+from mrl.retrieval.engine import HNSW, IVF, Engine, RaBitQ, engine_text
+from mrl.retrieval.plan import REFERENCE, Plan, Stage
+
+DIMS = (16, 24, 32, 48, 64, 96, 128, 192, 256)
+EFS = (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
+PROBES = (1, 2, 4, 8, 16, 32, 64, 128)
+KEEPS = (10, 12, 16, 20, 25, 30, 40, 50, 60, 75, 100, 150, 200, 300)
+GRAPHS = tuple(
+    HNSW(m, ef, codes=codes) for m, ef in ((16, 40), (32, 40), (16, 100), (32, 100)) for codes in ("int8", "float16")
+)
+CODES = ("1bit", "int8")  # of lists
+LONGEST = KEEPS[-1]  # proposals that lists and scans are asked for
+CHAINS = (("float32",), ("int12",), ("int8",), ("int8", "float32"), ("int8", "int12"))
+MIDDLE = 2  # times k: what an int8 re-rank keeps for the finer one behind it
+ROW_BYTES = 12  # of a row beside its coordinates: an id and a length
+
+
+@dataclass(frozen=True)
+class Way:
+    """What proposes: an engine with its build knobs over `dim` dims, after the map or on the vectors as they are."""
+
+    mapped: bool
+    dim: int
+    engine: Engine
+
+    def __str__(self) -> str:
+        return f"{self.dim}/{engine_text(self.engine)}" + (" mapped" if self.mapped else "")
+
+
+def engines(rows: int) -> Iterator[Engine]:
+    """All that may be built over so many rows."""
+    yield from GRAPHS
+    for lists in sorted({2 ** ceil(sqrt(rows)).bit_length() // part for part in (1, 2, 4)}):
+        for codes in CODES:
+            yield IVF(lists, codes=codes)
+    yield RaBitQ()
+
+
+def dims(width: int) -> tuple[int, ...]:
+    """Prefixes that are tried; the full width is none of them."""
+    return tuple(dim for dim in DIMS if dim <= width // 2) or (width,)
+
+
+def asked(engine: Engine, rows: int, k: int) -> Iterator[Engine]:
+    """The engine with each of its query knobs, cheapest first."""
+    if isinstance(engine, HNSW):
+        yield from (replace(engine, ef=ef) for ef in EFS if k <= ef <= max(rows, k))
+    elif isinstance(engine, IVF):
+        yield from (replace(engine, probes=probes) for probes in PROBES if probes <= engine.lists)
+    else:
+        yield engine
+
+
+def longest(engine: Engine, rows: int) -> int:
+    """How many proposals the engine is asked for."""
+    return min(engine.ef if isinstance(engine, HNSW) else LONGEST, rows)
+
+
+def keeps(longest: int, k: int) -> tuple[int, ...]:
+    """How many proposals may be re-ranked, of a list of so many."""
+    return tuple(sorted({keep for keep in (*KEEPS, k) if k <= keep <= longest}))
+
+
+def plan_of(way: Way, engine: Engine, keep: int, chain: tuple[str, ...], shape: tuple[int, int, str]) -> Plan:
+    """The plan. engine: with its query knob. shape: the vectors' width, k, and the map's name."""
+    width, k, turn = shape
+    kept = [*([min(MIDDLE * k, keep)] * (len(chain) - 1)), k]
+    rerank = [
+        Stage(width, keep_, REFERENCE if name == "float32" else name) for name, keep_ in zip(chain, kept, strict=True)
+    ]
+    return Plan((Stage(way.dim, keep, engine=engine), *rerank), turn if way.mapped else "")
+
+
+def engine_bytes(way: Way, rows: int, width: int) -> int:
+    """Memory of the engine: its vectors, links or lists, and its map."""
+    each = {"1bit": way.dim / 8 + 8, "int8": way.dim, "float16": 2 * way.dim, "float32": 4 * way.dim}
+    engine, shared = way.engine, 4 * width * way.dim * way.mapped
+    if isinstance(engine, HNSW):
+        links = 4 * (2 * engine.m + engine.m / (engine.m - 1) + 1) + 12  # the lowest layer, those above, and places
+        return int(rows * (each[engine.codes] + links)) + shared
+    if isinstance(engine, IVF):
+        return int(rows * (each[engine.codes] + 8)) + 4 * engine.lists * way.dim + shared
+    return int(rows * each["1bit"]) + shared
+
+
+def chain_bytes(chain: tuple[str, ...], rows: int, width: int) -> int:
+    """Memory that the re-rank reads from: each encoding, ids and lengths."""
+    return rows * (sum(bytes_per_row(name, width) for name in chain) + ROW_BYTES)

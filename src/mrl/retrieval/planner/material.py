@@ -1,0 +1,159 @@
+"""What a plan is measured on: the rows that are searched, the queries, and what an answer is worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mrl.card import Card
+from mrl.errors import InputError
+from mrl.evaluation.judgements import Judgements
+from mrl.nesting import Metric
+from mrl.retrieval.planner.measures import Recall, Worth, worth
+from mrl.retrieval.planner.selection import ENOUGH, check_enough
+from mrl.retrieval.planner.terms import Terms
+from mrl.retrieval.planner.truth import Truth
+from mrl.vectors import Embedded, Held
+from mrl.vectors.copies import digests, groups
+
+HELD_OUT = 2_000  # rows at most that are held out as queries
+SHARE = 0.1  # of the rows, at most
+
+Numbers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """vectors: (n, d) that are searched. queries: (q, d), those that the worth measures. worth: of what is found for
+    them. same: (q,) numbers that copies of a query share. card: of the vectors. kept: (n,) their places among all rows
+    that were given. data: the name of these. notes: in words. whole_of: how many these are. held_out: whether the queries were some of the rows.
+    """
+
+    vectors: Floats
+    queries: Floats
+    worth: Worth
+    same: Numbers
+    card: Card
+    kept: Numbers
+    data: str
+    notes: tuple[str, ...]
+    whole_of: int
+    held_out: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether all rows that were given are searched, in their order."""
+        return self.whole_of == len(self.vectors)
+
+    @property
+    def by(self) -> Metric:
+        return self.card.metric
+
+    @property
+    def k(self) -> int:
+        """How many rows a plan has to find."""
+        return self.worth.wanted
+
+
+def material(
+    database: Embedded, queries: Embedded | None, terms: Terms, judgements: Judgements | None = None
+) -> Material:
+    """Rows, queries, and what the exact search finds for them.
+
+    Without queries a tenth of the rows, at most 2,000, is held out as such. Rows that are also queries are held out,
+    too: they would find themselves, which makes every plan look better than it is. InputError for too few rows or
+    queries, NaN or Inf; CardError for tables that do not belong together.
+    """
+    if queries is None:
+        return _held_out(database, terms, judgements)
+    database.card.check_fits(queries.card, (str(database.path), str(queries.path)))
+    check_enough(len(queries))
+    own = _own_rows(database, queries)
+    if not len(own):
+        return _settled(database, queries, terms, judgements, (np.arange(len(database)), len(database)))
+    if len(own) > SHARE * len(database) + ENOUGH:
+        raise InputError(
+            f"{len(own):,} of the {len(database):,} rows of {database.path} are queries, too, and would find "
+            "themselves; give queries that are no rows, or none: then some rows are held out as queries"
+        )
+    kept = np.setdiff1d(np.arange(len(database)), own)
+    note = f"{len(own):,} rows are queries, too, and would find themselves: held out while planning"
+    return _settled(_held(database).only(kept), queries, terms, judgements, (kept, len(database)), (note,))
+
+
+def _held_out(database: Embedded, terms: Terms, judgements: Judgements | None) -> Material:
+    count = min(HELD_OUT, int(SHARE * len(database)))
+    if count < ENOUGH:
+        raise InputError(
+            f"without queries a tenth of the rows is held out as such, and a plan needs {ENOUGH}: {database.path} has "
+            f"{len(database):,} rows; give queries, or at least {ENOUGH * 10} rows"
+        )
+    if judgements is not None:
+        raise InputError("judgements name queries of their own, and there are none; give the queries that they judge")
+    chosen = np.sort(np.random.default_rng(terms.seed).choice(len(database), count, replace=False))
+    kept = np.setdiff1d(np.arange(len(database)), chosen)
+    note = f"{count:,} of {len(database):,} rows, drawn at random, were held out as queries"
+    whole = _held(database)
+    return replace(
+        _settled(whole.only(kept), whole.only(chosen), terms, None, (kept, len(database)), (note,)), held_out=True
+    )
+
+
+def _held(database: Embedded) -> Held:
+    return Held(database.path, database.card, database.vectors, database.ids, database.labels, database.label_names)
+
+
+def _own_rows(database: Embedded, queries: Embedded) -> Numbers:
+    """Rows whose vectors are a query's."""
+    asked = np.unique(digests(queries.vectors))
+    return np.flatnonzero(np.isin(digests(database.vectors), asked))
+
+
+def _settled(
+    database: Embedded,
+    queries: Embedded,
+    terms: Terms,
+    judgements: Judgements | None,
+    kept: tuple[Numbers, int],
+    notes: tuple[str, ...] = (),
+) -> Material:
+    places, whole_of = kept
+    vectors, asked = _floats(database), _floats(queries)
+    truth = Truth.of(asked, vectors, terms.k, database.card.metric)
+    value = worth(terms, database, queries, truth, judgements)
+    rows = value.rows
+    return Material(
+        vectors,
+        asked[rows],
+        value,
+        groups(asked[rows]),
+        database.card,
+        places,
+        str(database.path),
+        (*notes, *value.notes),
+        whole_of,
+    )
+
+
+def _floats(side: Embedded) -> Floats:
+    found: Any = np.ascontiguousarray(side.vectors, np.float32)
+    return found
+
+
+def sampled(found: Material, asked: Numbers, terms: Terms, rows: Numbers) -> tuple[Material, Terms]:
+    """Some of the rows and queries, and terms for them, to explore by.
+
+    What a few rows are worth by judgements says little of all rows, so recall is looked at instead, which no measure of
+    k results can lose without.
+    """
+    terms = replace(terms, measure="recall", recall=1 - terms.allowed, tolerance=None)
+    vectors, queries = np.ascontiguousarray(found.vectors[rows]), found.queries[asked]
+    truth = Truth.of(queries, vectors, terms.k, found.by)
+    small = replace(
+        found, vectors=vectors, queries=queries, worth=Recall.of(truth), same=found.same[asked], kept=found.kept[rows]
+    )
+    return small, terms

@@ -1,0 +1,238 @@
+"""`plan`: measure, select, and say what to build."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mrl.evaluation.judgements import Judgements
+from mrl.nesting import Nesting, unit_prefix
+from mrl.promise import estimate
+from mrl.retrieval import threads
+from mrl.retrieval.building import BuildSpec, Progress, silent
+from mrl.retrieval.encodings import CHUNK, Floats
+from mrl.retrieval.index import Index
+from mrl.retrieval.layout import Layout
+from mrl.retrieval.leading import Leading, fit_leading
+from mrl.retrieval.planner import grid
+from mrl.retrieval.planner.exploring import Explorer
+from mrl.retrieval.planner.final import Final, exact_seconds, measured
+from mrl.retrieval.planner.grid import Way
+from mrl.retrieval.planner.material import Material, material, sampled
+from mrl.retrieval.planner.planned import Planned
+from mrl.retrieval.planner.points import EXACT, Point
+from mrl.retrieval.planner.selection import Seen, Selection, parts, selected
+from mrl.retrieval.planner.telling import told
+from mrl.retrieval.planner.terms import Terms
+from mrl.retrieval.planner.trial import Bench, Candidate, Trial
+from mrl.retrieval.proposers import library
+from mrl.retrieval.rows import Rows, spread
+from mrl.vectors import Embedded
+
+Numbers = npt.NDArray[np.int64]
+Told = Callable[[str], object]
+
+NEAR, FEW, MANY = 1.2, 10, 24  # times the best cost, and how many of these are run; plans of a frontier at most
+LARGE, SAMPLE = 200_000, 100_000  # rows from which on ways are explored on a sample, and of how many
+MOST_DIMS = grid.DIMS[-1]
+FITTED_ON = 16_384  # rows that the map is fitted on
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """What was planned, and what it takes to build it.
+
+    planned: to be kept beside the index. turn: the map of the pick's engine, or None. made: FAISS's index of all rows in
+    order, where that was built while planning.
+    """
+
+    planned: Planned
+    turn: Leading | None
+    made: Any = None
+
+    def layout(self, width: int) -> Layout:
+        """Cuts and encodings that the ready plans read."""
+        plans = [point.plan for point in self.planned.points if point.plan is not None and point.ready]
+        cuts = {stage.dim for plan in plans for stage in plan.stages[bool(plan.map) :]} | {width}
+        names = {stage.encoding for plan in plans for stage in plan.stages} - {"reference"}
+        return Layout.of(Nesting(tuple(sorted(cuts))), beside=dict.fromkeys(sorted(names), width))
+
+    def build(self, path: str | Path, rows: Rows, progress: Progress = silent) -> Index:
+        """An index of the rows that were planned for, with the pick's engine and what was planned."""
+        index = Index.build(path, rows, BuildSpec(self.layout(rows.card.width)), progress)
+        if self.planned.picked is not None and (plan := self.planned.picked.plan) is not None:
+            first = plan.stages[0]
+            index.add_engine(first.dim, first.engine, self.turn, progress=progress, made=self.made)
+        index.keep_planned(self.planned)
+        return index
+
+
+def plan(
+    database: Embedded,
+    queries: Embedded | None = None,
+    terms: Terms | None = None,
+    judgements: Judgements | None = None,
+    progress: Callable[[str], object] = lambda what: None,
+) -> Draft:
+    """The cheapest search of these rows that keeps the terms on queries like these, on this machine.
+
+    database: the rows, held in memory as float32. queries: none holds some rows out as queries. judgements: for nDCG
+    and MRR. progress: told what is measured now.
+
+    The engine is chosen on the tune part alone; the frontier of its plans is then tested on the calibrate part
+    (`selection`) and reported on the third. InputError for what cannot be planned: too few rows or queries, a measure
+    without labels or judgements; CardError for tables that do not belong together.
+    """
+    terms = Terms() if terms is None else terms
+    progress("finding what the exact search finds")
+    found = material(database, queries, terms, judgements)
+    tune = tuned(found.same, terms.seed)
+    way, explorer = _explored(found, terms, tune, progress)
+    progress(f"measuring plans with {way}")
+    finals = measured(_chosen(explorer, way))
+    return _draft(found, terms, explorer, way, finals)
+
+
+def tuned(same: Numbers, seed: int) -> Numbers:
+    """Places of the queries that the tune part will have. same: (q,) numbers that copies share."""
+    part = parts(int(same.max()) + 1, seed)[0]
+    return np.flatnonzero(np.isin(same, part))
+
+
+def fitted_map(found: Material) -> Leading | None:
+    """The leading principal axes of the rows; None where they are too narrow to gain by it."""
+    width = found.vectors.shape[1]
+    dims = [dim for dim in grid.dims(width) if dim < width]
+    if not dims:
+        return None
+    sample = found.vectors[spread(len(found.vectors), FITTED_ON)]
+    return fit_leading(unit_prefix(sample, width) if found.by == "cosine" else sample, dims[-1])
+
+
+def _explored(found: Material, terms: Terms, tune: Numbers, progress: Told) -> tuple[Way, Explorer]:
+    """The best way, and the explorer that has its trial over all rows."""
+    turn = fitted_map(found)
+    spaces = [False, True] if turn is None or len(found.card.nesting) > 1 else [True]
+    spaces = [False] if turn is None else spaces
+    whole = Bench.of(found, turn)
+    if len(found.vectors) < LARGE:
+        explorer = Explorer(whole, terms, tune, progress)
+        return explorer.explore(spaces), explorer
+    small, asked = sampled(found, tune, terms, spread(len(found.vectors), SAMPLE))
+    way = Explorer(Bench.of(small, turn), asked, np.arange(len(tune)), progress).explore(spaces)
+    explorer = Explorer(whole, terms, tune, progress)
+    explorer.look(way)
+    return way, explorer
+
+
+def _chosen(explorer: Explorer, way: Way) -> list[tuple[Candidate, Trial]]:
+    """The way's frontier, its plans that may be the cheapest, and the frontier of all other ways."""
+    mine = explorer.candidates[way]
+    others = [each for other, some in explorer.candidates.items() if other != way for each in some]
+    objective = explorer.terms.objective
+    likely = sorted((c for c in mine if explorer.likely(c)), key=lambda c: c.cost(objective))
+    near = [c for c in likely if c.cost(objective) <= NEAR * likely[0].cost(objective)][:FEW]
+    chosen = {c.plan: c for c in (*explorer.front(mine)[-MANY:], *near, *explorer.front(others)[-FEW:])}
+    return [(c, explorer.trials[c.way]) for c in chosen.values()]
+
+
+def _draft(found: Material, terms: Terms, explorer: Explorer, way: Way, finals: list[Final]) -> Draft:
+    mine = [each for each in finals if each.candidate.way == way]
+    rest = [each for each in finals if each.candidate.way != way]
+    exact = _exact(found)
+    seen = _seen(found, terms, mine, exact)
+    selection = selected(seen, terms, found.same)
+    points = _points(selection, mine, rest, exact)
+    points.sort(key=lambda point: (point.cost(terms.objective), -point.quality))
+    wanted = None if selection.pick == seen.exact else mine[selection.pick].candidate.plan
+    pick = None if wanted is None else next(i for i, point in enumerate(points) if point.plan == wanted)
+    planned = Planned(
+        terms=terms,
+        measure=found.worth.name,
+        points=tuple(points),
+        pick=pick,
+        promise=None,
+        sentences=(*told(selection, seen, terms), *found.notes),
+        queries=selection.queries,
+        data=found.data,
+        rows=len(found.vectors),
+        digest=digest(found.vectors),
+        full=selection.full,
+        held_out=found.held_out,
+        threads=threads.count(),
+        about=machine(),
+    )
+    if pick is not None:
+        planned = replace(planned, promise=planned.promise_for(points[pick], 1 - terms.allowed))
+    trial = explorer.trials[way]
+    return Draft(planned, trial.bench.turn if way.mapped else None, trial.proposer.index if found.whole else None)
+
+
+@dataclass(frozen=True)
+class _Exact:
+    """The exact scan: milliseconds of one query alone, seconds of one in a batch, bytes."""
+
+    ms: float
+    seconds: float
+    bytes: int
+
+    def cost(self, objective: str) -> float:
+        return {"latency": self.ms, "bytes": float(self.bytes), "throughput": self.seconds}[objective]
+
+
+def _exact(found: Material) -> _Exact:
+    single, batch = exact_seconds(found.vectors, found.queries)
+    rows, width = found.vectors.shape
+    return _Exact(single * 1e3, batch, grid.chain_bytes(("float32",), rows, width))
+
+
+def _seen(found: Material, terms: Terms, finals: Sequence[Final], exact: _Exact) -> Seen:
+    """The way's plans, and the exact search as the last."""
+    full = np.asarray(found.worth.full, np.float64)
+    values = np.stack([*(each.values for each in finals), full])
+    costs = np.array([*(each.cost(terms.objective) for each in finals), exact.cost(terms.objective)])
+    names = (*(str(each.candidate.plan) for each in finals), EXACT)
+    return Seen(full, values, costs, names, len(finals))
+
+
+def _points(selection: Selection, mine: Sequence[Final], rest: Sequence[Final], exact: _Exact) -> list[Point]:
+    """Those that were tested, which the index will be able to run, and those of other ways, which were only measured."""
+    points = []
+    for figure in selection.figures:
+        quality = (*figure.quality, figure.promised)
+        if figure.number == len(mine):
+            points.append(Point(None, *quality, exact.ms, 1 / exact.seconds, exact.bytes))
+        else:
+            one = mine[figure.number]
+            points.append(Point(one.candidate.plan, *quality, one.ms, one.qps, one.candidate.bytes, True, one.build_s))
+    for one in rest:
+        quality = estimate(one.values)
+        points.append(
+            Point(one.candidate.plan, *quality, None, one.ms, one.qps, one.candidate.bytes, False, one.build_s)
+        )
+    return points
+
+
+def digest(vectors: Floats) -> str:
+    """SHA-256 of all rows as float32."""
+    found = hashlib.sha256()
+    for start in range(0, len(vectors), CHUNK):
+        found.update(np.ascontiguousarray(vectors[start : start + CHUNK]).data)
+    return found.hexdigest()
+
+
+def machine() -> dict[str, str]:
+    """Where times were measured, and with what."""
+    import numba
+
+    faiss = library()
+    versions = {"numpy": np.__version__, "numba": numba.__version__, "faiss": faiss.__version__}
+    return {"machine": platform.processor() or platform.machine(), "cores": str(os.cpu_count()), **versions}

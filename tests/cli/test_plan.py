@@ -1,0 +1,232 @@
+"""`mrl plan`: what it builds, says and refuses."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from cli.crowds import ASKED, CARD, LABELS, QUERIES, ROWS, VECTORS, WANTED, WIDTH, clouds
+from mrl import Card, Nesting, Table
+from mrl.cli.index import index as index_verbs
+from mrl.cli.plan import plan
+from mrl.cli.search import search
+from mrl.retrieval import BuildSpec, Index, Layout, Rows
+from mrl.retrieval.planner import Planned
+
+APP = typer.Typer()
+APP.command()(plan)
+APP.command()(search)
+APP.add_typer(index_verbs, name="index")
+
+
+def invoke(*words):
+    return CliRunner().invoke(APP, [str(word) for word in words])
+
+
+def done(*words):
+    """What a command that must succeed prints, on stdout and on stderr."""
+    result = invoke(*words)
+    assert result.exit_code == 0, (words, result.output, result.exception)
+    return result.stdout, result.stderr
+
+
+def refused(*words):
+    """What a plan that must be refused says."""
+    result = invoke("plan", *words)
+    assert result.exit_code == 1, (words, result.output)
+    return str(result.exception)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Vectors, queries, the classes of both, and an index that was planned, all written once."""
+    folder = tmp_path_factory.mktemp("planned")
+    for name, values in (("v", VECTORS), ("q", QUERIES), ("labels", LABELS), ("wanted", WANTED)):
+        np.save(folder / f"{name}.npy", values)
+    (folder / "payload.jsonl").write_text("".join(f'{{"price": {row % 7}}}\n' for row in range(ROWS)))
+    words = ("--queries", folder / "q.npy", "--recall", 0.9, "--payload", folder / "payload.jsonl", "--metric", "dot")
+    result = invoke("plan", folder / "v.npy", "--out", folder / "ix", *words)
+    assert result.exit_code == 0, (result.output, result.exception)
+    (folder / "stdout").write_text(result.stdout)
+    (folder / "stderr").write_text(result.stderr)
+    return folder
+
+
+@pytest.fixture
+def here(folder, monkeypatch, tmp_path):
+    """A folder of its own for each test, beside those files."""
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def test_vectors_become_an_index_with_a_promise(here):
+    index = Index.open(here / "ix")
+    planned = index.planned
+    assert (here / "stdout").read_text() == f"{here / 'ix'}\n"
+    said = (here / "stderr").read_text().splitlines()
+    assert said[: len(planned.points) + 1] == planned.table()
+    assert [line for line in said if line.startswith("* ")] == [planned.table()[planned.pick + 1]]
+    assert f"take {planned.picked}, " in "\n".join(said)
+    assert said[-1] == planned.promise.sentence
+    assert (planned.terms.text, planned.measure) == ("recall@10 ≥ 0.9", "recall@10")
+    assert index.rows == ROWS
+    assert index.card.metric == "dot"
+    assert index.get([8]).payload.to_pylist() == [{"price": 1}]
+
+
+def test_the_pick_is_ready_and_keeps_the_target_on_new_queries(here):
+    index, new = Index.open(here / "ix"), clouds(400, 3)[0]
+    found, truth = index.search(new, 10, plan=index.planned.picked.plan), index.search(new, 10)
+    hits = [len({*mine} & {*exact}) for mine, exact in zip(found.ids.tolist(), truth.ids.tolist(), strict=True)]
+    assert np.mean(hits) / 10 >= 0.9
+    for point in index.planned.points:
+        if point.ready:
+            assert index.search(new, 10, plan=point.plan).ids.shape == (400, 10)
+
+
+def test_rows_ask_where_there_are_no_queries(here):
+    out, said = done("plan", here / "v.npy", "--out", "ix", "--recall", 0.9, "--seed", 3, "--json")
+    document = json.loads(out)
+    assert "200 of 2,000 rows, drawn at random, were held out as queries" in said
+    index = Index.open("ix")
+    assert (document.pop("path"), index.rows) == ("ix", ROWS)
+    assert Planned.from_json(document) == index.planned
+    assert index.planned.held_out
+    assert not index.planned.stale(index.rows)
+
+
+def test_by_classes(here):
+    labels = ("--labels", here / "labels.npy", "--query-labels", here / "wanted.npy")
+    words = ("plan", here / "v.npy", "--queries", here / "q.npy", *labels, "--measure", "mAP@5", "--tolerance", 0.1)
+    _, said = done(*words, "--objective", "bytes", "--out", "ix")
+    planned = Index.open("ix").planned
+    assert (planned.terms.text, planned.terms.objective) == ("mAP@5 within 0.1", "bytes")
+    assert planned.promise.measure == "mAP@5"
+    assert "mAP@5" in said.splitlines()[0]
+    _, said = done(
+        "plan", "ix", "--queries", here / "q.npy", *labels[2:], "--measure", "mAP@5", "--tolerance", 0.2, "--out", "two"
+    )
+    assert Index.open("two").planned.terms.tolerance == 0.2  # by the payload's labels
+
+
+def test_by_judgements(here, tmp_path):
+    draws = np.random.default_rng(0)
+    lines = [f"{i} 0 {d} 1" for i in range(450) for d in draws.choice(np.flatnonzero(WANTED[i] == LABELS), 20, False)]
+    (tmp_path / "qrels").write_text("\n".join(lines))
+    words = ("plan", here / "v.npy", "--queries", here / "q.npy", "--judgements", tmp_path / "qrels", "--out")
+    _, said = done(*words, "ix", "--tolerance", 0.1)
+    assert Index.open("ix").planned.terms.text == "nDCG@10 within 0.1"
+    assert f"50 of 500 queries of {here / 'q.npy'} are not judged: left out" in said
+    assert "nDCG@10 has no target of its own; give a tolerance" in refused(*words[1:], "two")
+    _, said = done(*words, "two", "--tolerance", 0.005)
+    assert "not enough queries to tell whether" in said
+    assert " would do" in said
+
+
+def test_an_index_is_planned_where_it_is_or_as_a_copy(here):
+    layout = Layout.of(Nesting((8, 16, 24, WIDTH)), beside={"int8": WIDTH, "int12": WIDTH})
+    index = Index.build("ix", Rows.of(VECTORS, CARD), BuildSpec(layout))
+    index.delete(np.arange(9))
+    out, said = done("plan", "ix", "--queries", here / "q.npy", "--recall", 0.9)
+    assert out == "ix\n"
+    index.refresh()
+    assert index.planned.promise.sentence in said
+    assert index.search(QUERIES, 10, plan=index.planned.picked.plan).counts.tolist() == [10] * ASKED
+    out, said = done("plan", "ix", "--queries", here / "q.npy", "--recall", 0.8, "--out", "copy")
+    assert out == "copy\n"
+    copy = Index.open("copy")
+    assert (copy.rows, copy.planned.terms.recall) == (ROWS - 9, 0.8)
+    assert copy.search(QUERIES, 10, plan=copy.planned.picked.plan).counts.tolist() == [10] * ASKED
+
+
+def test_a_target_that_nothing_reaches(here):
+    """The best that is reached, and its cost, are said; the index is built, and searched exactly."""
+    _, said = done("plan", here / "v.npy", "--queries", here / "q.npy", "--recall", 1, "--out", "ix")
+    assert "nothing but the exact search reaches recall@10 ≥ 1; the best that is promised is recall@10 ≥ 0." in said
+    assert "the exact search costs " in said
+    index = Index.open("ix")
+    assert (index.rows, index.planned.pick, index.planned.promise) == (ROWS, None, None)
+
+
+def test_queries_that_are_rows_are_held_out(here, tmp_path):
+    np.save(tmp_path / "own.npy", np.concatenate([QUERIES, VECTORS[:30]]))
+    _, said = done("plan", here / "v.npy", "--queries", "own.npy", "--recall", 0.9, "--out", "ix")
+    assert "30 rows are queries, too, and would find themselves: held out while planning" in said
+    assert Index.open("ix").rows == ROWS
+    assert "of the 2,000 rows of" in refused(here / "v.npy", "--queries", here / "v.npy", "--out", "two")
+    assert "and would find themselves; give queries that are no rows, or none" in refused(
+        here / "v.npy", "--queries", here / "v.npy", "--out", "two"
+    )
+
+
+def test_vectors_that_occur_often(here, tmp_path):
+    np.save(tmp_path / "twice.npy", np.concatenate([VECTORS[:1000], VECTORS[:1000]]))
+    _, said = done("plan", "twice.npy", "--queries", here / "q.npy", "--recall", 0.9, "--out", "ix")
+    assert Index.open("ix").planned.promise.sentence in said
+    np.save(tmp_path / "few.npy", np.repeat(QUERIES[:20], 20, axis=0))
+    assert "400 queries are only 20 different vectors, and a promise needs 50" in refused(
+        here / "v.npy", "--queries", "few.npy", "--out", "two"
+    )
+
+
+def test_what_cannot_be_planned_is_refused_and_leaves_nothing(here, tmp_path):
+    np.save(tmp_path / "few.npy", QUERIES[:40])
+    np.save(tmp_path / "small.npy", VECTORS[:400])
+    np.save(tmp_path / "narrow.npy", QUERIES[:, :8])
+    (tmp_path / "short.jsonl").write_text('{"price": 1}\n')
+    bad = QUERIES.copy()
+    bad[7, 3] = np.nan
+    np.save(tmp_path / "bad.npy", bad)
+    rows, asks = here / "v.npy", ("--queries", here / "q.npy")
+    for words, why in (
+        ((rows, "--queries", "few.npy"), "a plan's promise needs at least 50 queries, got 40; give more"),
+        (("small.npy",), "without queries a tenth of the rows is held out as such, and a plan needs 50"),
+        ((rows, "--queries", "narrow.npy"), "do not belong together: width is 32"),
+        ((rows, "--queries", "bad.npy"), "row 7 has a NaN or an Inf"),
+        ((rows, *asks, "--recall", 0.9, "--tolerance", 0.1), "recall 0.9 and tolerance 0.1 are two targets; give one"),
+        ((rows, *asks, "--recall", 1.5), "recall must be > 0 and ≤ 1, got 1.5"),
+        (
+            (rows, *asks, "--measure", "precision"),
+            "unknown measure 'precision'; known are recall, mAP, nDCG, MRR, with",
+        ),
+        ((rows, *asks, "--measure", "recall@5", "--k", 9), "--measure recall@5 and --k 9 are two numbers of rows"),
+        (
+            (rows, *asks, "--measure", "nDCG@5", "--tolerance", 0.1),
+            "nDCG@5 is measured by judgements, and there are no",
+        ),
+        ((rows, *asks, "--measure", "mAP@5", "--tolerance", 0.1), "q.npy has no labels, which this measures by; give"),
+        ((rows, *asks, "--objective", "money"), "unknown objective 'money'; known are latency, bytes, throughput"),
+        ((rows, *asks, "--confidence", 1), "confidence must be ≥ 0.5 and < 1, got 1"),
+        ((rows, *asks, "--k", 5000), "k must lie between 1 and the 2000 rows that are searched, got 5000"),
+        ((rows, *asks, "--payload", "short.jsonl"), "short.jsonl has 1 rows and there are 2000 vectors"),
+        ((rows, "--judgements", "qrels"), "--judgements speak of queries, and there are none; give --queries"),
+        ((rows, "--query-labels", "labels.npy"), "--query-labels belongs to --queries, which are not there; leave it"),
+        (("gone",), "gone is no mrl-table"),
+    ):
+        assert why in refused(*words, "--out", "two"), words
+        assert not (tmp_path / "two" / "manifest.json").exists(), words
+    assert "v.npy is no index, and a new one needs a place; give --out INDEX" in refused(rows, *asks)
+    assert "already exists" in refused(rows, *asks, "--out", here / "ix")
+
+
+def test_what_cannot_be_planned_of_an_index(here, tmp_path):
+    asks = ("--queries", here / "q.npy")
+    Index.build("turned", Rows.of(VECTORS, CARD), BuildSpec(map="pca"))
+    Index.build("none", Rows.of(VECTORS[:0], CARD))
+    with Table.create(tmp_path / "other", Card("other", WIDTH, Nesting((WIDTH,)))) as table:
+        table.add(QUERIES)
+    for words, why in (
+        (("turned", *asks), "as a whole, and a plan finds a map of its own; plan the vectors: mrl plan VECTORS --out"),
+        (
+            (here / "ix", *asks, "--metric", "dot"),
+            "is an index, which has all that goes with its vectors; leave --metric",
+        ),
+        ((here / "ix", *asks, "--out", here / "ix"), "already exists"),
+        ((here / "ix", "--queries", "other"), "do not belong together"),
+        (("none", *asks), "none has no rows; give vectors"),
+    ):
+        assert why in refused(*words), words

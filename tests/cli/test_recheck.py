@@ -1,0 +1,117 @@
+"""`mrl recheck`: a promise that is kept, broken, or not told yet."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from cli.crowds import CARD, LABELS, QUERIES, ROWS, VECTORS, WANTED, WIDTH, clouds
+from mrl import Card, Nesting, Table
+from mrl.cli.plan import plan
+from mrl.cli.recheck import recheck
+from mrl.promise import Recheck
+from mrl.retrieval import Index, Rows
+
+APP = typer.Typer()
+APP.command()(recheck)
+APP.command()(plan)
+
+
+def invoke(*words):
+    return CliRunner().invoke(APP, [str(word) for word in words])
+
+
+def refused(*words):
+    result = invoke("recheck", *words)
+    assert result.exit_code == 1, (words, result.output)
+    return str(result.exception)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """An index that was planned, and new queries of several kinds."""
+    folder = tmp_path_factory.mktemp("planned")
+    strange = np.random.default_rng(5).normal(size=(600, WIDTH)).astype(np.float32)
+    files = {"v": VECTORS, "q": QUERIES, "new": clouds(1500, 3)[0], "few": clouds(60, 4)[0], "strange": strange}
+    files |= {"mixed": np.concatenate([VECTORS[:20], clouds(1500, 3)[0]]), "own": VECTORS[:60]}
+    for name, values in files.items():
+        np.save(folder / f"{name}.npy", values)
+    words = ("--queries", folder / "q.npy", "--recall", 0.9, "--out", folder / "ix")
+    result = invoke("plan", folder / "v.npy", *words)
+    assert result.exit_code == 0, (result.output, result.exception)
+    return folder
+
+
+def test_queries_of_the_same_kind_keep_it(folder):
+    result = invoke("recheck", folder / "ix", folder / "new.npy")
+    assert (result.exit_code, result.stderr) == (0, ""), result.exception
+    assert result.stdout.startswith("On 1,500 new queries the mean loss is 0.")
+    assert "at most 0.1 was promised: the promise is kept, with 95 % confidence" in result.stdout
+
+
+def test_queries_of_another_kind_break_it(folder):
+    result = invoke("recheck", folder / "ix", folder / "strange.npy", "--json")
+    assert result.exit_code == 1
+    found = Recheck.from_json(json.loads(result.stdout))
+    assert found.verdict == "broken"
+    index = Index.open(folder / "ix")
+    strange = np.load(folder / "strange.npy")
+    mine, truth = index.search(strange, 10, plan=index.planned.picked.plan), index.search(strange, 10)
+    hits = [len({*a} & {*b}) for a, b in zip(mine.ids.tolist(), truth.ids.tolist(), strict=True)]
+    assert found.lost.mean == pytest.approx(1 - np.mean(hits) / 10, abs=1e-9)
+
+
+def test_few_queries_say_how_many_would_tell(folder):
+    result = invoke("recheck", folder / "ix", folder / "few.npy")
+    assert result.exit_code == 0
+    assert "not enough queries to tell with 95 % confidence; about " in result.stdout
+
+
+def test_queries_that_are_rows_are_left_out(folder):
+    result = invoke("recheck", folder / "ix", folder / "mixed.npy")
+    assert f"20 of 1,520 queries are rows of {folder / 'ix'}, and would find themselves: left out\n" in result.stderr
+    assert result.stdout == invoke("recheck", folder / "ix", folder / "new.npy").stdout
+
+
+def test_many_changes_make_it_stale(folder, tmp_path):
+    index = Index.open(folder / "ix").copy(tmp_path / "ix")
+    index.delete(np.arange(ROWS // 5))
+    result = invoke("recheck", index.path, folder / "new.npy")
+    assert "has 1,600 rows, and 2,000 when it was planned: the promise is stale\n" in result.stderr
+    assert "new queries the mean loss is" in result.stdout
+
+
+def test_by_classes_and_by_judgements(folder, tmp_path):
+    np.save(tmp_path / "labels.npy", LABELS)
+    np.save(tmp_path / "wanted.npy", WANTED)
+    np.save(tmp_path / "new-wanted.npy", clouds(1500, 3)[1])
+    by = ("--measure", "mAP@5", "--tolerance", 0.1, "--labels", tmp_path / "labels.npy", "--query-labels")
+    words = ("plan", folder / "v.npy", "--queries", folder / "q.npy", "--out", tmp_path / "ix")
+    result = invoke(*words, *by, tmp_path / "wanted.npy")
+    assert result.exit_code == 0, result.exception
+    result = invoke("recheck", tmp_path / "ix", folder / "new.npy", "--query-labels", tmp_path / "new-wanted.npy")
+    assert "the promise is kept" in result.stdout, (result.output, result.exception)
+    assert "new.npy has no labels, which this measures by; give them" in refused(tmp_path / "ix", folder / "new.npy")
+
+
+def test_what_cannot_be_rechecked(folder, tmp_path):
+    Index.build(tmp_path / "plain", Rows.of(VECTORS, CARD))
+    with Table.create(tmp_path / "other", Card("other", WIDTH, Nesting((WIDTH,)))) as table:
+        table.add(QUERIES)
+    np.save(tmp_path / "none.npy", QUERIES[:0])
+    np.save(tmp_path / "narrow.npy", QUERIES[:, :8])
+    new = folder / "new.npy"
+    for words, why in (
+        ((tmp_path / "plain", new), f"plain was not planned, so nothing is promised; plan it: mrl plan {tmp_path}"),
+        ((folder / "ix", tmp_path / "none.npy"), "none.npy has no queries; give some"),
+        ((folder / "ix", folder / "own.npy"), "all 60 queries of"),
+        ((folder / "ix", tmp_path / "other"), "do not belong together"),
+        ((folder / "ix", tmp_path / "narrow.npy"), "do not belong together: width is 32"),
+        ((folder / "ix", new, "--ignore-same-ids"), "--ignore-same-ids belongs to --judgements, which are not there"),
+        ((tmp_path / "nowhere", new), "nowhere is no mrl-index"),
+    ):
+        assert why in refused(*words), words

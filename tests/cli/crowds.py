@@ -6,7 +6,7 @@ import numpy as np
 
 from mrl import Card, Nesting
 
-ROWS, ASKED, WIDTH, CLASSES = 2000, 500, 32, 40
+ROWS, ASKED, WIDTH, CLASSES = 1000, 400, 32, 40
 CARD = Card("clouds", WIDTH, Nesting((8, 16, WIDTH)))
 
 

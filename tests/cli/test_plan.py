@@ -82,7 +82,7 @@ def test_the_pick_is_ready_and_keeps_the_target_on_new_queries(here):
     index, new = Index.open(here / "ix"), clouds(400, 3)[0]
     found, truth = index.search(new, 10, plan=index.planned.picked.plan), index.search(new, 10)
     hits = [len({*mine} & {*exact}) for mine, exact in zip(found.ids.tolist(), truth.ids.tolist(), strict=True)]
-    assert np.mean(hits) / 10 >= 0.9
+    assert np.mean(hits) / 10 >= 0.88  # which 95 of 100 such promises would keep by far
     for point in index.planned.points:
         if point.ready:
             assert index.search(new, 10, plan=point.plan).ids.shape == (400, 10)
@@ -91,12 +91,12 @@ def test_the_pick_is_ready_and_keeps_the_target_on_new_queries(here):
 def test_rows_ask_where_there_are_no_queries(here):
     out, said = done("plan", here / "v.npy", "--out", "ix", "--recall", 0.9, "--seed", 3, "--json")
     document = json.loads(out)
-    assert "200 of 2,000 rows, drawn at random, were held out as queries" in said
+    assert "100 of 1,000 rows, drawn at random, were held out as queries" in said
     index = Index.open("ix")
     assert (document.pop("path"), index.rows) == ("ix", ROWS)
     assert Planned.from_json(document) == index.planned
     assert index.planned.held_out
-    assert not index.planned.stale(index.rows)
+    assert not index.stale
 
 
 def test_by_classes(here):
@@ -113,17 +113,18 @@ def test_by_classes(here):
     assert Index.open("two").planned.terms.tolerance == 0.2  # by the payload's labels
 
 
+@pytest.mark.slow
 def test_by_judgements(here, tmp_path):
-    draws = np.random.default_rng(0)
-    lines = [f"{i} 0 {d} 1" for i in range(450) for d in draws.choice(np.flatnonzero(WANTED[i] == LABELS), 20, False)]
-    (tmp_path / "qrels").write_text("\n".join(lines))
+    near = Index.open(here / "ix").search(QUERIES[:350], 10).ids.tolist()  # what the exact search finds is relevant
+    (tmp_path / "qrels").write_text("\n".join(f"{i} 0 {d} 1" for i in range(350) for d in near[i]))
     words = ("plan", here / "v.npy", "--queries", here / "q.npy", "--judgements", tmp_path / "qrels", "--out")
     _, said = done(*words, "ix", "--tolerance", 0.1)
     assert Index.open("ix").planned.terms.text == "nDCG@10 within 0.1"
-    assert f"50 of 500 queries of {here / 'q.npy'} are not judged: left out" in said
+    assert f"50 of 400 queries of {here / 'q.npy'} are not judged: left out" in said
     assert "nDCG@10 has no target of its own; give a tolerance" in refused(*words[1:], "two")
     _, said = done(*words, "two", "--tolerance", 0.005)
     assert "not enough queries to tell whether" in said
+    assert " keeps nDCG@10 within 0.005: 350 judged queries; about " in said
     assert " would do" in said
 
 
@@ -157,24 +158,22 @@ def test_queries_that_are_rows_are_held_out(here, tmp_path):
     _, said = done("plan", here / "v.npy", "--queries", "own.npy", "--recall", 0.9, "--out", "ix")
     assert "30 rows are queries, too, and would find themselves: held out while planning" in said
     assert Index.open("ix").rows == ROWS
-    assert "of the 2,000 rows of" in refused(here / "v.npy", "--queries", here / "v.npy", "--out", "two")
+    assert "of the 1,000 rows of" in refused(here / "v.npy", "--queries", here / "v.npy", "--out", "two")
     assert "and would find themselves; give queries that are no rows, or none" in refused(
         here / "v.npy", "--queries", here / "v.npy", "--out", "two"
     )
 
 
+@pytest.mark.slow
 def test_vectors_that_occur_often(here, tmp_path):
-    np.save(tmp_path / "twice.npy", np.concatenate([VECTORS[:1000], VECTORS[:1000]]))
+    np.save(tmp_path / "twice.npy", np.concatenate([VECTORS[:500], VECTORS[:500]]))
     _, said = done("plan", "twice.npy", "--queries", here / "q.npy", "--recall", 0.9, "--out", "ix")
     assert Index.open("ix").planned.promise.sentence in said
-    np.save(tmp_path / "few.npy", np.repeat(QUERIES[:20], 20, axis=0))
-    assert "400 queries are only 20 different vectors, and a promise needs 50" in refused(
-        here / "v.npy", "--queries", "few.npy", "--out", "two"
-    )
 
 
 def test_what_cannot_be_planned_is_refused_and_leaves_nothing(here, tmp_path):
     np.save(tmp_path / "few.npy", QUERIES[:40])
+    np.save(tmp_path / "alike.npy", np.repeat(QUERIES[:20], 20, axis=0))
     np.save(tmp_path / "small.npy", VECTORS[:400])
     np.save(tmp_path / "narrow.npy", QUERIES[:, :8])
     (tmp_path / "short.jsonl").write_text('{"price": 1}\n')
@@ -184,6 +183,7 @@ def test_what_cannot_be_planned_is_refused_and_leaves_nothing(here, tmp_path):
     rows, asks = here / "v.npy", ("--queries", here / "q.npy")
     for words, why in (
         ((rows, "--queries", "few.npy"), "a plan's promise needs at least 50 queries, got 40; give more"),
+        ((rows, "--queries", "alike.npy"), "400 queries are only 20 different vectors, and a promise needs 50; give"),
         (("small.npy",), "without queries a tenth of the rows is held out as such, and a plan needs 50"),
         ((rows, "--queries", "narrow.npy"), "do not belong together: width is 32"),
         ((rows, "--queries", "bad.npy"), "row 7 has a NaN or an Inf"),
@@ -201,8 +201,8 @@ def test_what_cannot_be_planned_is_refused_and_leaves_nothing(here, tmp_path):
         ((rows, *asks, "--measure", "mAP@5", "--tolerance", 0.1), "q.npy has no labels, which this measures by; give"),
         ((rows, *asks, "--objective", "money"), "unknown objective 'money'; known are latency, bytes, throughput"),
         ((rows, *asks, "--confidence", 1), "confidence must be ≥ 0.5 and < 1, got 1"),
-        ((rows, *asks, "--k", 5000), "k must lie between 1 and the 2000 rows that are searched, got 5000"),
-        ((rows, *asks, "--payload", "short.jsonl"), "short.jsonl has 1 rows and there are 2000 vectors"),
+        ((rows, *asks, "--k", 5000), "k must lie between 1 and the 1000 rows that are searched, got 5000"),
+        ((rows, *asks, "--payload", "short.jsonl"), "short.jsonl has 1 rows and there are 1000 vectors"),
         ((rows, "--judgements", "qrels"), "--judgements speak of queries, and there are none; give --queries"),
         ((rows, "--query-labels", "labels.npy"), "--query-labels belongs to --queries, which are not there; leave it"),
         (("gone",), "gone is no mrl-table"),
@@ -217,7 +217,7 @@ def test_what_cannot_be_planned_of_an_index(here, tmp_path):
     asks = ("--queries", here / "q.npy")
     Index.build("turned", Rows.of(VECTORS, CARD), BuildSpec(map="pca"))
     Index.build("none", Rows.of(VECTORS[:0], CARD))
-    with Table.create(tmp_path / "other", Card("other", WIDTH, Nesting((WIDTH,)))) as table:
+    with Table.create(tmp_path / "other", Card("other", WIDTH, Nesting((8, WIDTH)))) as table:
         table.add(QUERIES)
     for words, why in (
         (("turned", *asks), "as a whole, and a plan finds a map of its own; plan the vectors: mrl plan VECTORS --out"),
@@ -227,6 +227,69 @@ def test_what_cannot_be_planned_of_an_index(here, tmp_path):
         ),
         ((here / "ix", *asks, "--out", here / "ix"), "already exists"),
         ((here / "ix", "--queries", "other"), "do not belong together"),
-        (("none", *asks), "none has no rows; give vectors"),
+        (("none", *asks), "none has no rows; add some"),
     ):
         assert why in refused(*words), words
+
+
+# ------------------------------------------------------------------------------------------------- search by need
+
+
+def needed(folder, *words):
+    """The lines of a search by need, and what it said."""
+    out, said = done("search", folder / "ix", folder / "q.npy", *words)
+    return [json.loads(line)["ids"] for line in out.splitlines()], said.splitlines()
+
+
+def test_a_recall_is_answered_by_the_cheapest_plan_that_promises_it(here):
+    index = Index.open(here / "ix")
+    for recall in (0.5, 0.9):
+        point = index.planned.at_recall(recall)
+        lines, said = needed(here, "--recall", recall)
+        assert lines == index.search(QUERIES, 10, plan=point.plan).ids.tolist()
+        assert said == [f"searched by {point.plan}", index.planned.promise_for(point, recall).sentence]
+    lines, said = needed(here, "--recall", 1)
+    assert lines == index.search(QUERIES, 10).ids.tolist()
+    assert said[0] == "searched by exact"
+
+
+def test_budgets_are_answered_by_the_best_plan_within_them(here):
+    index = Index.open(here / "ix")
+    cheapest = next(point for point in index.planned.points if point.ready)
+    for name, value in (("budget_ms", 1.05 * cheapest.ms), ("budget_bytes", 1.05 * cheapest.bytes)):
+        point = index.planned.within(**{name: value})
+        lines, said = needed(here, f"--{name.replace('_', '-')}", value)
+        assert lines == index.search(QUERIES, 10, plan=point.plan).ids.tolist()
+        assert said[0] == f"searched by {point.plan or 'exact'}"
+
+
+def test_a_promise_does_not_apply_to_filtered_queries(here):
+    lines, said = needed(here, "--recall", 0.9, "--where", "price < 3")
+    assert all(row % 7 < 3 for line in lines for row in line)
+    assert any("does not apply" in line for line in said), said
+
+
+def test_a_stale_promise_is_said(here, tmp_path):
+    index = Index.open(here / "ix").copy(tmp_path / "ix")
+    index.delete(np.arange(ROWS // 5))
+    np.save(tmp_path / "q.npy", QUERIES)
+    _, said = needed(tmp_path, "--recall", 0.9)
+    assert any("stale" in line for line in said), said
+
+
+def test_needs_that_nothing_answers(here):
+    Index.build("plain", Rows.of(VECTORS, CARD))
+    for words, why in (
+        ((here / "ix", "--budget-ms", 1e-9), "no plan that is ready fits within 1e-09 ms; the fastest, "),
+        ((here / "ix", "--budget-bytes", 5), "no plan that is ready fits within 5 bytes; the fastest, "),
+        ((here / "ix", "--recall", 2), "recall must be > 0 and ≤ 1, got 2"),
+        (
+            (here / "ix", "--recall", 0.9, "--exact"),
+            "--recall 0.9 takes one of the plans that were measured, and so does",
+        ),
+        ((here / "ix", "--budget-ms", 3, "--plan", "32:5"), "and so does not go with --plan 32:5; give one"),
+        (("plain", "--recall", 0.9), "plain was not planned"),
+    ):
+        result = invoke("search", words[0], here / "q.npy", *words[1:])
+        assert result.exit_code == 1, (words, result.output)
+        assert why in str(result.exception), words

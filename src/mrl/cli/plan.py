@@ -16,6 +16,7 @@ from mrl.cli.progress import Progress, bar
 from mrl.cli.settings import Chosen, settings
 from mrl.cli.sides import Asking, asks, judged, sides
 from mrl.cli.vectors import TRAINED, Beside, Reading, of_source, said, with_payload
+from mrl.disk import absent
 from mrl.errors import InputError, MrlError
 from mrl.options import option
 from mrl.vectors import FORMATS, Described
@@ -89,6 +90,7 @@ def plan(
         Path | None,
         typer.Option(help="The new index's folder. An INDEX is planned where it is if nothing is given here."),
     ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page of what was measured here, one file.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print everything that was planned as one JSON object.")
     ] = False,
@@ -101,11 +103,17 @@ def plan(
     the rest give the figures that are shown. Says on stderr what was measured and what is promised, and prints the
     index's path; searches by need, `mrl search INDEX --recall 0.95`, take a plan of what was measured.
     """
+    if html is not None:
+        absent(html)
     asking, wanted = Asking(**chosen.of(Asking)), Wanted(**chosen.of(Wanted))
-    terms, judgements = wanted.terms(judged=asking.judgements is not None), judged(asking, queries)
-    order = Order(queries, out, asking, terms, judgements)
+    judgements = judged(asking, queries)
+    order = Order(queries, out, asking, wanted.terms(judged=judgements is not None), judgements)
     index, planned = _of_index(where, order, chosen) if is_index(where) else _of_vectors(where, order, chosen)
     _say(planned)
+    if html is not None:
+        from mrl.report.planned import write_planned
+
+        said(str(write_planned(html, planned)))
     typer.echo(json.dumps({"path": str(index.path), **planned.to_json()}) if as_json else index.path)
 
 
@@ -152,6 +160,8 @@ def _of_index(where: Path, order: Order, chosen: Chosen) -> tuple[Index, Planned
         check_free(order.out)
     index = Index.open(where)
     _check_plain(index)
+    if not index.rows:
+        raise InputError(f"{where} has no rows; add some")
     database = held(index)
     queries = None if order.queries is None else asks(order.queries, database, Reading(), order.asking)
     draft = order.draft(database, queries)

@@ -48,9 +48,9 @@ def recheck(
     pick = picked(index)
     asked, notes = _new(asks(queries, held(index, read=False), Reading(), asking).held(), index)
     found, left_out = rechecked_on(index, pick, asked, judgements)
-    for note in (*notes, *left_out, *_stale(index, pick.planned)):
+    for note in (*notes, *left_out, *_stale(index)):
         said(note)
-    typer.echo(json.dumps(found.to_json()) if as_json else str(found))
+    typer.echo(json.dumps(found.to_json()) if as_json else found.sentence)
     if found.verdict == "broken":
         raise typer.Exit(1)
 
@@ -89,10 +89,10 @@ def _new(queries: Held, index: Index) -> tuple[Held, tuple[str, ...]]:
     return queries.only(np.flatnonzero(~own)), (note,) if count else ()
 
 
-def _stale(index: Index, planned: Planned) -> tuple[str, ...]:
-    if not planned.stale(index.rows):
+def _stale(index: Index) -> tuple[str, ...]:
+    if not index.stale:
         return ()
-    return (f"{index.path} has {index.rows:,} rows, and {planned.rows:,} when it was planned: the promise is stale",)
+    return (f"so many rows of {index.path} changed since it was planned that its promise is stale",)
 
 
 def rechecked_on(

@@ -42,6 +42,9 @@ class Need:
         None,
         "Which share of the exact search's rows is to be found, on average: by the cheapest plan that promises it.",
     )
+    tolerance: float | None = option(
+        None, "How much may be lost, on average, of the measure that was planned for: likewise."
+    )
     budget_ms: float | None = option(
         None, "How many milliseconds one query may take: by the plan that finds most in them."
     )
@@ -189,7 +192,7 @@ class Run:
             for a, b in pairs
         )
         self._last = replace(found, work=summed)
-        self._notes |= dict.fromkeys(getattr(found, "notes", ()))
+        self._notes |= dict.fromkeys(found.notes)
 
     def _compare(self, found: Results, truth: Results) -> None:
         for mine, wanted, count in zip(found.ids, truth.ids, truth.counts.tolist(), strict=True):
@@ -200,7 +203,7 @@ class Run:
         """What is to be told at the end."""
         if self._needs and self._last is not None:
             yield f"searched by {self._last.plan}"
-            yield self._last.promise or "nothing is promised of it"
+            yield from [self._last.promise] if self._last.promise else []
         yield from self._notes
         if explain and self._last is not None:
             yield self._last.explain()

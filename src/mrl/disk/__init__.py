@@ -18,7 +18,7 @@ from mrl.disk.device import Device, using
 from mrl.disk.files import Content, Draft, absent, new_folder, read_bytes, write
 from mrl.disk.folder import Folder
 from mrl.disk.names import LOCK, MANIFEST
-from mrl.disk.sealed import encoded, read_json, read_tensors, sealed_tensors, write_json
+from mrl.disk.sealed import encoded, read_json, read_tensors, sealed_json, sealed_tensors, write_json
 from mrl.disk.state import Entry
 from mrl.disk.whole import or_nothing, whole_folder
 
@@ -37,6 +37,7 @@ __all__ = [
     "read_bytes",
     "read_json",
     "read_tensors",
+    "sealed_json",
     "sealed_tensors",
     "using",
     "whole_folder",

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 OWNED = re.compile(
     r"\d{6,}\.(norms|ids|keys|places|deleted-\d+|\d+-\d+\.\w+(\.scales)?)\.npy|\d{6,}\.payload\.arrow"
-    r"|map-\d{6,}\.safetensors|\d{6,}\.graph"
+    r"|map-\d{6,}\.safetensors|\d{6,}\.graph|\d{6,}\.planned\.json"
 )
 
 SMALL = 1 << 16  # bytes up to which a file is read: one that is mapped stays open, and a process may open few

@@ -77,7 +77,8 @@ def of_build(engine: Engine) -> Engine:
     >>> of_build(HNSW(m=16, ef=200)) == of_build(HNSW(m=16, ef=32))
     True
     """
-    return replace(engine, **{knob.name: knob.default for knob in fields(engine) if "build" not in knob.metadata})
+    known: Any = {knob.name: knob.default for knob in fields(engine) if "build" not in knob.metadata}
+    return replace(engine, **known)
 
 
 def engine_text(engine: Engine, *, whole: bool = False) -> str:
@@ -101,7 +102,8 @@ def parse_engine(text: str) -> Engine:
     kind = BUILT.get(name)
     if kind is None:
         raise InputError(f"unknown engine {name!r} in {text!r}; known are {', '.join(BUILT)}")
-    return kind(**dict(_knob(each, kind, text) for each in knobs))
+    made: Engine = kind(**dict(_knob(each, kind, text) for each in knobs))
+    return made
 
 
 def _knob(text: str, kind: type[Any], whole: str) -> tuple[str, Any]:

@@ -50,7 +50,7 @@ def add_engine(
         about, files = _with_map(about, others, turn, number)
     if snapshot.blocks:
         name, numbers = f"{number:06d}.graph", tuple(block.about.number for block in snapshot.blocks)
-        about = replace(about, file=name, blocks=numbers, factor=_factor(snapshot, dim, turn))
+        about = replace(about, file=name, blocks=numbers, factor=_factor(snapshot, about, turn))
         made = _filled(snapshot, about, turn, progress) if index is None else index
         files[name] = _written(snapshot, name, made)
     number += bool(files)
@@ -96,9 +96,11 @@ def _with_map(
     return replace(about, map_file=file), {} if there else {file: turn.sealed()}
 
 
-def _factor(snapshot: Snapshot, dim: int, turn: Leading | None) -> float:
+def _factor(snapshot: Snapshot, about: EngineAbout, turn: Leading | None) -> float:
     """A power of two that brings the longest prefix near `LARGEST`; distances keep their order under it."""
-    level = -1 if turn is not None else snapshot.layout.level(dim)
+    if getattr(about.kind, "codes", "") != "float16":
+        return 1.0
+    level = -1 if turn is not None else snapshot.layout.level(about.dim)
     longest = max(float(block.norms[level].max()) for block in snapshot.blocks)
     if snapshot.card.metric == "cosine" or longest == 0:
         return 1.0

@@ -99,8 +99,8 @@ def _first(snapshot: Snapshot, plan: Plan, queries: Queries, masks: Sequence[Mas
     if len(built.blocks) == len(snapshot.blocks) and len(plan.stages) > 1:
         return proposed, [done]
     scores_at = plan.stages[1] if turn else stage
-    found, work = _beside(snapshot, built, scores_at, queries, masks, proposed)
-    return found, [done, work] if turn else [work._replace(seconds=done.seconds + work.seconds)]
+    found, more = _beside(snapshot, built, scores_at, queries, masks, proposed)
+    return found, [done, more] if turn else [more._replace(seconds=done.seconds + more.seconds)]
 
 
 def _scanned(

@@ -6,18 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
 from mrl.card import Card
-from mrl.disk import Folder
+from mrl.disk import Folder, sealed_json
 from mrl.errors import InputError, StorageError
 from mrl.maps import Rotation
-from mrl.retrieval import changes, copying, migrating, searching
+from mrl.retrieval import by_need, changes, copying, migrating, searching
 from mrl.retrieval.blocks import OWNED
 from mrl.retrieval.building import BuildSpec, Progress, build, silent
+from mrl.retrieval.by_need import Need
 from mrl.retrieval.encodings import Floats
 from mrl.retrieval.engine import HNSW, Engine
 from mrl.retrieval.engine_building import add_engine, rebuild, unfinished
@@ -28,12 +29,16 @@ from mrl.retrieval.queries import Queries
 from mrl.retrieval.results import Results
 from mrl.retrieval.rows import Rows
 from mrl.retrieval.snapshot import KIND, Snapshot
+from mrl.retrieval.state import keep_planned
 from mrl.vectors import Table
 
 if TYPE_CHECKING:
     import pyarrow
 
+    from mrl.retrieval.planner.planned import Planned
+
 AS_IT_COMES, GRAPH = BuildSpec(), HNSW()
+PLANNED = "mrl-planned"
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +123,14 @@ class Index:
     # ------------------------------------------------------------------------------------ reading
 
     def search(
-        self, queries: Any, k: int = 10, *, plan: Plan | str | None = None, exact: bool = False, where: Any = None
+        self,
+        queries: Any,
+        k: int = 10,
+        *,
+        plan: Plan | str | None = None,
+        exact: bool = False,
+        where: Any = None,
+        **need: Unpack[Need],
     ) -> Results:
         """The k nearest rows of each query.
 
@@ -127,17 +139,42 @@ class Index:
         plan: how to search, a `Plan` or its text; without one, and with `exact=True`, the search is exact: the
         full-width result of the encodings of record, in order of (score, id). where: a condition on the payload, as
         text (`price < 20 and brand in ["a", "b"]`) or a pyarrow expression; k rows come back where k fulfil it.
+        need: instead of a plan `recall=0.98`, `tolerance=`, `budget_ms=` or `budget_bytes=`: the best plan on the
+        frontier that was planned for this index; the results say what is promised, and where that does not apply.
 
-        InputError for k < 1, a NaN, an unknown column; CardError for vectors of another model; NestingError for a plan
-        whose cuts the index does not have; DamagedError naming a file whose bytes changed.
+        InputError for k < 1, a NaN, an unknown column, a need that no plan keeps; CardError for vectors of another
+        model; NestingError for a plan whose cuts the index does not have; DamagedError naming a file whose bytes
+        changed.
         """
-        if exact and plan is not None:
-            raise InputError(f"exact search needs no plan, got {plan}; leave one of the two out")
+        if sum((exact, plan is not None, bool(need))) > 1:
+            given = [*(["exact"] if exact else []), *(["plan"] if plan is not None else []), *need]
+            raise InputError(f"a search is exact, by a plan, or by need, got {', '.join(given)}; leave all but one out")
+        if need:
+            known = by_need.answer(self._snapshot, need, k, filtered=where is not None)
+            return known.told(searching.search(self._snapshot, queries, k, known.plan, where))
         if isinstance(plan, str):
             plan = parsed(plan)
         if not isinstance(plan, Plan | None):
             raise InputError(f"plan is a Plan or its text such as 32:200,1024:10, got {plan!r}")
         return searching.search(self._snapshot, queries, k, plan, where)
+
+    @property
+    def planned(self) -> Planned | None:
+        """What `mrl plan` found for this index; None if it was not planned. DamagedError if the file changed."""
+        return by_need.planned_of(self._snapshot)
+
+    @property
+    def stale(self) -> bool:
+        """Whether so many rows changed since it was planned that its promises no longer hold; not if nothing was."""
+        planned = self.planned
+        return planned is not None and by_need.stale(self._snapshot, planned)
+
+    def keep_planned(self, planned: Planned) -> None:
+        """Keep what was planned for these rows beside them; it takes the place of what was planned before."""
+        file = sealed_json(planned.to_json(), PLANNED)
+        with self.writing():
+            newest = self._newest()
+            keep_planned(newest.folder, newest.contents, file)
 
     def prepare(self, queries: npt.NDArray[Any], *, mapped: bool = False) -> Queries:
         """Queries (q, width), checked and put through the index's map once, for many searches.

@@ -73,7 +73,7 @@ class Leading:
         return mapped.reshape(*vectors.shape[:-1], self.dim)
 
     def apply32(self, vectors: Vectors) -> npt.NDArray[np.float32]:
-        """The same computed in float32, (n, width) -> (n, dim): for what only proposes. InputError for another width."""
+        """The same in float32, (n, width) -> (n, dim), for what only proposes. InputError for another width."""
         check_vectors(vectors, self.width, self)
         with np.errstate(over="ignore", invalid="ignore"):
             found: npt.NDArray[np.float32] = np.asarray(vectors, np.float32) @ self.columns32
@@ -113,10 +113,10 @@ class Leading:
 def fit_leading(sample: Vectors, dim: int, seed: int = 0) -> Leading:
     """The first `dim` principal axes of a sample (n, width), not centred, by subspace iteration.
 
-    For a few axes of a wide space this takes a fraction of the time of all of them (4,096 dims: 1 s instead of 30). Each
-    round multiplies the part outside of the wanted axes by the ratio of the second moments there; `OVER` more axes than
-    wanted make that ratio small (Halko, Martinsson and Tropp, arXiv 0909.4061). What is left of it only makes the
-    axes propose a little less well. NestingError for more dims than the width.
+    For a few axes of a wide space this takes a fraction of the time of all of them. Each round multiplies what is left
+    outside of the wanted axes by the ratio of the second moments there; `OVER` more axes than wanted make that ratio
+    small (Halko, Martinsson and Tropp, arXiv 0909.4061). What stays outside only makes the axes propose a little less
+    well. NestingError for more dims than the width.
     """
     width = sample.shape[1]
     if not 1 <= dim <= width:

@@ -25,6 +25,7 @@ from mrl.retrieval.encodings import ENCODINGS, bytes_per_row
 from mrl.retrieval.engine import Engine, Scan, engine_text, integer, parse_engine
 
 FORMAT, VERSION = "mrl-plan", 1
+SCAN = Scan()
 LISTS, REFERENCE = (200, 100, 50, 25, 10), "reference"  # the paper's lists on ImageNet-1K
 _FINER = {name: place for place, name in enumerate((*ENCODINGS, REFERENCE))}
 _MAP = r"[a-z][a-z0-9-]*:[0-9a-f]+"
@@ -41,7 +42,7 @@ class Stage:
     dim: int
     keep: int
     encoding: str = REFERENCE
-    engine: Engine = Scan()
+    engine: Engine = SCAN
 
     def __post_init__(self) -> None:
         for name in ("dim", "keep"):
@@ -122,7 +123,7 @@ class Plan:
             _check_order(before, after)
 
     @classmethod
-    def single(cls, dim: int, keep: int = 10, encoding: str = REFERENCE, engine: Engine = Scan()) -> Plan:
+    def single(cls, dim: int, keep: int = 10, encoding: str = REFERENCE, engine: Engine = SCAN) -> Plan:
         """One stage: the best `keep` at `dim`."""
         return cls((Stage(dim, keep, encoding, engine),))
 

@@ -78,7 +78,10 @@ class Quick:
         counts = [min(stage.keep, snapshot.positions) for stage in plan.stages]
         sizes = [int(record.strides.sum()) + NORM_BYTES for record, _ in pipeline.rerank]
         read = [0, *(count * size for count, size in zip(counts, sizes, strict=False))]
-        self._work = [(str(stage), *each) for stage, each in zip(plan.stages, zip([counts[0], *counts], read))]
+        self._work = [
+            (str(stage), *each)
+            for stage, each in zip(plan.stages, zip([counts[0], *counts], read, strict=False), strict=False)
+        ]
         ids = snapshot.blocks[0].ids
         self._ids: Callable[[Positions], Any] = ids.__getitem__ if len(snapshot.blocks) == 1 else snapshot.ids_at
 

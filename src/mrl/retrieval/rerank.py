@@ -58,7 +58,7 @@ class Record:
 
     @classmethod
     def of(cls, snapshot: Snapshot, reading: tuple[str, ...]) -> Record | None:
-        """The record for reading each segment in these encodings; None where one of them is not read here, or without rows."""
+        """The record for reading each segment in these encodings; None where that is not done, or without rows."""
         if not snapshot.blocks or not set(reading) <= set(KINDS):
             return None
         ends = np.array([0, *snapshot.layout.cuts.dims[: len(reading)]])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +32,7 @@ class Results:
     ids: (q, k) integers or strings, or (q, rows) where the index has fewer; −1 or "" where fewer could be found.
     scores: likewise, by `metric` at `dim` dims, larger is nearer (l2: minus the squared distance); −inf where there is
     no row. counts: (q,) rows found. plan: what was run, `exact` for an exact search. work: what each of its stages did.
+    promise: what is known of a search by need, in words; notes: why a promise does not apply.
     For a single query vector (d,) ids and scores are (m,), with m ≤ k the number found.
     """
 
@@ -42,6 +43,8 @@ class Results:
     dim: int
     plan: str
     work: tuple[Work, ...]
+    promise: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def stage(self) -> str:
@@ -52,7 +55,7 @@ class Results:
         """The results of the only query, without its axis."""
         found = int(self.counts[0])
         parts = (self.ids[0, :found], self.scores[0, :found])
-        return Results(*parts, self.counts, self.metric, self.dim, self.plan, self.work)
+        return replace(self, ids=parts[0], scores=parts[1])
 
     def explain(self) -> str:
         """A line for each stage: rows scored, bytes read, time."""

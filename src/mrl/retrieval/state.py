@@ -31,7 +31,9 @@ MOST = 2**32 - 1  # rows, deleted ones that are still there included: a position
 class Contents:
     """What the manifest of an index says. columns: names of the payload's, None without payload. strings: whether ids
     are strings, None before the first row. map: the map's file, "" for none. next: the number of the next block. raw:
-    the card of what goes into a map that gives fewer dims than it takes, else None."""
+    the card of what goes into a map that gives fewer dims than it takes, else None. changes: rows added, deleted or
+    replaced since the index was built. planned: the file of what was planned, "" for none, when `changes` were
+    planned_at."""
 
     card: Card
     layout: Layout
@@ -42,6 +44,9 @@ class Contents:
     engines: tuple[EngineAbout, ...] = ()
     next: int = 0
     raw: Card | None = None
+    changes: int = 0
+    planned: str = ""
+    planned_at: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -53,6 +58,9 @@ class Contents:
             "map": self.map,
             "engines": [engine.to_json() for engine in self.engines],
             "next": self.next,
+            "changes": self.changes,
+            "planned": self.planned,
+            "planned_at": self.planned_at,
             **({} if self.raw is None else {"raw": self.raw.to_json()}),
         }
 
@@ -69,6 +77,9 @@ class Contents:
             tuple(map(EngineAbout.from_json, document["engines"] if "engines" in document else document["graphs"])),
             document["next"],
             Card.from_json(document["raw"]) if "raw" in document else None,
+            document.get("changes", 0),
+            document.get("planned", ""),
+            document.get("planned_at", 0),
         )
 
     def names(self, name: str) -> bool:
@@ -77,7 +88,7 @@ class Contents:
         if ".deleted-" in name:
             return any(block.deleted == name for block in self.blocks)
         return (
-            name == self.map
+            name in (self.map, self.planned)
             or name in {file for engine in self.engines for file in (engine.file, engine.map_file) if file}
             or (name.split(".")[0] in numbers and not name.endswith(".graph"))
         )
@@ -137,6 +148,7 @@ class Coming:
         self.base, self.contents = base, base.contents
         self._growing = Growing(base.folder, base.layout, base.contents.next)
         self._doomed: dict[int, list[Positions]] = {}
+        self._count = 0  # of rows to be deleted
         self._columns, self._strings = self.contents.columns, self.contents.strings
         self._schema: pyarrow.Schema | None = None
         self.next_id = base.next_id
@@ -166,6 +178,7 @@ class Coming:
         """Delete living rows of the base."""
         for block, _, rows in self.base.split(positions):
             self._doomed.setdefault(block.about.number, []).append(rows)
+            self._count += len(rows)
 
     def commit(self) -> None:
         """Publish, as the newest state of the base's folder."""
@@ -178,6 +191,7 @@ class Coming:
                 columns=self._columns,
                 strings=self._strings,
                 next=self._growing.next,
+                changes=self.contents.changes + max(self._growing.rows, self._count),
             )
             publish(self.base.folder, contents, {**new, **deleted})
         except BaseException:
@@ -206,6 +220,13 @@ def publish(folder: Folder, contents: Contents, new: Mapping[str, Content]) -> N
     if rows > MOST:
         raise InputError(f"an index has room for {MOST} rows, this would have {rows}; compact it, or split it in two")
     folder.commit(new, contents.to_json(), keep=contents.names)
+
+
+def keep_planned(folder: Folder, contents: Contents, file: bytes) -> None:
+    """Commit what was planned, sealed, in place of what was before."""
+    name = f"{contents.next:06d}.planned.json"
+    planned = replace(contents, planned=name, planned_at=contents.changes, next=contents.next + 1)
+    publish(folder, planned, {name: file})
 
 
 def living(

@@ -1,8 +1,8 @@
 """Which plans are worth measuring to the end: from a few engines to the neighbours of the best, not the whole grid.
 
 The cost of a plan falls and rises again along the dims, as along every other axis by itself: narrow prefixes need long
-lists, wide ones dear scores. So dims are climbed from the middle with one graph, and the other engines tried at the best
-dim and at its neighbours. One engine gives all its plans at once (`trial`).
+lists, wide ones dear scores. So dims are climbed from the middle with one graph, and the other engines tried at the
+best dim and at its neighbours. One engine gives all its plans at once (`trial`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from mrl.retrieval.engine import HNSW, Engine, RaBitQ
+from mrl.retrieval.engine import HNSW, Engine
 from mrl.retrieval.planner import grid
 from mrl.retrieval.planner.grid import Way
 from mrl.retrieval.planner.selection import SHARE, Seen, Z, sequence
@@ -73,9 +73,11 @@ class Explorer:
         for engine in self._others():
             found = min((found, replace(found, engine=engine)), key=self.best)
         found = self._climb_from(ladder, found)
-        for lists in (RaBitQ(), *(e for e in grid.engines(self.bench.memory.rows) if not isinstance(e, HNSW | RaBitQ))):
-            for dim in _beside(ladder, found.dim):
-                found = min((found, replace(found, dim=dim, engine=lists)), key=self.best)
+        for lists in grid.engines(self.bench.memory.rows):
+            if not isinstance(lists, HNSW):
+                found = min((found, replace(found, engine=lists)), key=self.best)
+        if not isinstance(found.engine, HNSW):
+            found = self._climb_from(ladder, found)
         if not np.isfinite(self.best(found)) or self.bench.width <= 4 * found.dim:
             found = min((found, Way(False, self.bench.width, FIRST)), key=self.best)
         return found

@@ -53,7 +53,7 @@ def _walk(positions: Any, first: Any, last: Any, keeps: Any, middle: int, found:
 
 
 @_compiled
-def _insert(top: Any, filled: int, c: int, scores: Any, positions: Any) -> int:
+def _insert(top: Any, filled: int, c: int, scores: Any, positions: Any) -> Any:
     """Put place c among the best, which stand in order; equal scores by position. How many there are then."""
     at = filled
     while at > 0 and (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +29,8 @@ Floats = npt.NDArray[np.float32]
 class Material:
     """vectors: (n, d) that are searched. queries: (q, d), those that the worth measures. worth: of what is found for
     them. same: (q,) numbers that copies of a query share. card: of the vectors. kept: (n,) their places among all rows
-    that were given. data: the name of these. notes: in words. whole_of: how many these are. held_out: whether the queries were some of the rows.
+    that were given; data: the name of these, whole_of: how many they are. notes: in words. held_out: whether the
+    queries were some of the rows.
     """
 
     vectors: Floats
@@ -140,7 +140,7 @@ def _settled(
 
 
 def _floats(side: Embedded) -> Floats:
-    found: Any = np.ascontiguousarray(side.vectors, np.float32)
+    found: Floats = np.ascontiguousarray(side.vectors, np.float32)
     return found
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from mrl.evaluation.judgements import Judgements
 from mrl.nesting import Nesting, unit_prefix
-from mrl.promise import estimate
+from mrl.promise import Estimate, estimate
 from mrl.retrieval import threads
 from mrl.retrieval.building import BuildSpec, Progress, silent
 from mrl.retrieval.encodings import CHUNK, Floats
@@ -50,8 +50,8 @@ FITTED_ON = 16_384  # rows that the map is fitted on
 class Draft:
     """What was planned, and what it takes to build it.
 
-    planned: to be kept beside the index. turn: the map of the pick's engine, or None. made: FAISS's index of all rows in
-    order, where that was built while planning.
+    planned: to be kept beside the index. turn: the map of the pick's engine, or None. made: FAISS's index of all rows,
+    in order, where that was built while planning.
     """
 
     planned: Planned
@@ -204,21 +204,19 @@ def _seen(found: Material, terms: Terms, finals: Sequence[Final], exact: _Exact)
 
 
 def _points(selection: Selection, mine: Sequence[Final], rest: Sequence[Final], exact: _Exact) -> list[Point]:
-    """Those that were tested, which the index will be able to run, and those of other ways, which were only measured."""
+    """Those that were tested, which the index can run, and those of other ways, which were only measured."""
     points = []
     for figure in selection.figures:
-        quality = (*figure.quality, figure.promised)
         if figure.number == len(mine):
-            points.append(Point(None, *quality, exact.ms, 1 / exact.seconds, exact.bytes))
+            points.append(Point(None, *figure.quality, figure.promised, exact.ms, 1 / exact.seconds, exact.bytes))
         else:
-            one = mine[figure.number]
-            points.append(Point(one.candidate.plan, *quality, one.ms, one.qps, one.candidate.bytes, True, one.build_s))
-    for one in rest:
-        quality = estimate(one.values)
-        points.append(
-            Point(one.candidate.plan, *quality, None, one.ms, one.qps, one.candidate.bytes, False, one.build_s)
-        )
-    return points
+            points.append(_point(mine[figure.number], figure.quality, figure.promised))
+    return points + [_point(one, estimate(one.values), None) for one in rest]
+
+
+def _point(one: Final, quality: Estimate, promised: float | None) -> Point:
+    plan, ready = one.candidate.plan, promised is not None
+    return Point(plan, *quality, promised, one.ms, one.qps, one.candidate.bytes, ready, one.build_s)
 
 
 def digest(vectors: Floats) -> str:

@@ -51,7 +51,7 @@ class Bench:
 
     @property
     def width(self) -> int:
-        return self.material.vectors.shape[1]
+        return int(self.material.vectors.shape[1])
 
     @property
     def name(self) -> str:

@@ -1,0 +1,114 @@
+"""Search by need: a recall, a tolerance or a budget, answered by the best plan that was planned for this index."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypedDict
+
+from mrl.errors import InputError
+from mrl.retrieval.results import Results
+
+if TYPE_CHECKING:
+    from mrl.retrieval.plan import Plan
+    from mrl.retrieval.planner.planned import Planned
+    from mrl.retrieval.planner.points import Point
+    from mrl.retrieval.snapshot import Snapshot
+
+
+class Need(TypedDict, total=False):
+    """What a search is asked for instead of a plan; at most one of recall and tolerance, any budgets otherwise.
+
+    recall: at least so much of the exact search's rows on average. tolerance: at most so much of the planned measure
+    lost on average. budget_ms: of one query alone, as it was measured. budget_bytes: of the memory that it reads from.
+    """
+
+    recall: float
+    tolerance: float
+    budget_ms: float
+    budget_bytes: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """plan: to search by, None for the exact search. promise: what is known of it, in words, or empty. notes: why the
+    promise does not apply."""
+
+    plan: Plan | None
+    promise: str
+    notes: tuple[str, ...]
+
+    def told(self, found: Results) -> Results:
+        """The results, with what is promised of them."""
+        return replace(found, promise=self.promise, notes=self.notes)
+
+
+def answer(snapshot: Snapshot, need: Need, k: int, *, filtered: bool) -> Answer:
+    """The cheapest plan that surely keeps a recall or a tolerance; within a budget the best.
+
+    filtered: whether only some rows may be found, of which nothing was measured. InputError where the index was not
+    planned, where nothing on its frontier will do, and for needs that contradict each other.
+    """
+    planned = planned_of(snapshot)
+    wanted = {name: value for name, value in need.items() if value is not None}
+    if unknown := set(wanted) - set(Need.__annotations__):
+        raise InputError(f"a search is asked for {', '.join(Need.__annotations__)}, got {', '.join(sorted(unknown))}")
+    if planned is None:
+        asked = ", ".join(f"{name} = {value:g}" for name, value in wanted.items())
+        raise InputError(
+            f"{snapshot.folder.path} was not planned, so no plan is known to keep {asked}; plan it: "
+            f"mrl plan {snapshot.folder.path}, or give a plan of yours"
+        )
+    point, level = _point(planned, wanted)
+    notes = _notes(planned, snapshot, k, filtered=filtered and point.plan is not None)
+    promise = planned.promise_for(point, level)
+    return Answer(point.plan, "" if promise is None or notes else promise.sentence, notes)
+
+
+def planned_of(snapshot: Snapshot) -> Planned | None:
+    """What was planned for the index; None if nothing was. DamagedError if the file changed."""
+    if not snapshot.contents.planned:
+        return None
+    return _loaded(str(snapshot.folder.verified(snapshot.contents.planned)))
+
+
+@lru_cache(maxsize=16)
+def _loaded(path: str) -> Planned:
+    """A file of an index never changes."""
+    from mrl.retrieval.planner.planned import Planned
+
+    return Planned.load(path)
+
+
+def stale(snapshot: Snapshot, planned: Planned) -> bool:
+    """Whether more rows changed since it was planned than its promises allow."""
+    return planned.stale(planned.rows, snapshot.contents.changes - snapshot.contents.planned_at)
+
+
+def _point(planned: Planned, wanted: dict[str, object]) -> tuple[Point, float | None]:
+    """The point, and the level that was asked for."""
+    targets = [name for name in ("recall", "tolerance") if name in wanted]
+    budgets = {name: float(wanted[name]) for name in ("budget_ms", "budget_bytes") if name in wanted}  # type: ignore[arg-type]
+    if len(targets) > 1 or (targets and budgets):
+        raise InputError(f"a search is asked for a target or for a budget, got {', '.join(wanted)}; give one")
+    if not targets:
+        return planned.within(**budgets), None
+    value = float(wanted[targets[0]])  # type: ignore[arg-type]
+    if targets[0] == "recall":
+        return planned.at_recall(value), value
+    return planned.at_tolerance(value), 1 - value
+
+
+def _notes(planned: Planned, snapshot: Snapshot, k: int, *, filtered: bool) -> tuple[str, ...]:
+    notes = []
+    if filtered:
+        notes.append("the promise does not apply: the plan was measured without a filter; exact=True is exact with one")
+    if k != planned.terms.k:
+        notes.append(f"the promise does not apply: {planned.measure} was planned for, and {k} results were asked for")
+    if stale(snapshot, planned):
+        changed = snapshot.contents.changes - snapshot.contents.planned_at
+        notes.append(
+            f"the promise is stale: {changed:,} rows were added, deleted or replaced since {planned.rows:,} were "
+            f"planned for; plan again: mrl plan {snapshot.folder.path}"
+        )
+    return tuple(notes)

@@ -6,7 +6,8 @@ until its recall is as good as perfect. A peer is asked as its documentation tel
 made once, a batch is one call, and threads are its own.
 
 `spaces` says in which space each is tried: raw, pca (the PCA rotation) and random (a random rotation: what RaBitQ
-and PQ wish for, whose own rotation would have to be paid at each query). Queries are rotated for free.
+and PQ wish for, whose own rotation would have to be paid at each query). Queries are rotated for free. Graphs over
+floats are tried raw alone: a rotation changes no score, so it changes no step of theirs.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ Setting = dict[str, int]
 Search = Callable[[Floats, int], Ids]  # (q, d) and k to (q, k) row numbers, -1 where there are none
 
 IP = faiss.METRIC_INNER_PRODUCT
+STILL = ("raw",)  # where a rotation changes nothing: graphs over floats
 EF = (10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 384, 512, 768)
 PROBES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 FACTORS = (2, 4, 8, 16, 32, 64)
@@ -195,10 +197,13 @@ def graphs() -> list[Peer]:
     for (code, kind), m, construction in product(kinds.items(), (16, 32), (40, 200)):
         base = f"HNSW{m}{code} efC{construction}"
         make = partial(hnsw, m=m, construction=construction, codes=kind)
-        found.append(Peer(base, base, make, **_plain(hnsw_parameters), ladders=(ladder("ef", EF),)))
+        spaces = ("raw", "pca") if code == " SQ8" else STILL
+        found.append(Peer(base, base, make, **_plain(hnsw_parameters), ladders=(ladder("ef", EF),), spaces=spaces))
         if kind is not None:
             ladders = tuple(ladder("ef", [ef for ef in EF if ef >= 10 * f], factor=f) for f in (2, 4))
-            found.append(Peer(f"{base} + refine", base, make, **_refined(hnsw_parameters), ladders=ladders))
+            found.append(
+                Peer(f"{base} + refine", base, make, **_refined(hnsw_parameters), ladders=ladders, spaces=spaces)
+            )
     return found
 
 
@@ -267,7 +272,8 @@ def usearches() -> list[Peer]:
     for kind, m in product(("f32", "f16", "bf16", "i8", "i8 scaled"), (16, 32)):
         name = f"usearch {kind} M{m}"
         view = lambda made, rows: Usearch(*made)  # noqa: E731
-        found.append(Peer(name, name, partial(make, kind, m), view, load, (ladder("expansion", EF),)))
+        spaces = ("raw", "pca") if kind.startswith("i8") else STILL
+        found.append(Peer(name, name, partial(make, kind, m), view, load, (ladder("expansion", EF),), spaces))
     return found
 
 
@@ -289,7 +295,7 @@ def hnswlibs() -> list[Peer]:
     for m, construction in product((16, 32), (40, 200)):
         name = f"hnswlib M{m} efC{construction}"
         view = lambda index, rows: Hnswlib(index)  # noqa: E731
-        found.append(Peer(name, name, partial(make, m, construction), view, load, (ladder("ef", EF),)))
+        found.append(Peer(name, name, partial(make, m, construction), view, load, (ladder("ef", EF),), STILL))
     return found
 
 

@@ -17,6 +17,7 @@ from mrl.cli.search import search
 from mrl.retrieval import BuildSpec, Index, Layout, Rows
 from mrl.retrieval.planner import Planned
 
+BYTES = ("--objective", "bytes")  # what is picked by times is another one on another day
 APP = typer.Typer()
 APP.command()(plan)
 APP.command()(search)
@@ -49,7 +50,7 @@ def folder(tmp_path_factory):
         np.save(folder / f"{name}.npy", values)
     (folder / "payload.jsonl").write_text("".join(f'{{"price": {row % 7}}}\n' for row in range(ROWS)))
     words = ("--queries", folder / "q.npy", "--recall", 0.9, "--payload", folder / "payload.jsonl", "--metric", "dot")
-    result = invoke("plan", folder / "v.npy", "--out", folder / "ix", *words)
+    result = invoke("plan", folder / "v.npy", "--out", folder / "ix", *words, *BYTES)
     assert result.exit_code == 0, (result.output, result.exception)
     (folder / "stdout").write_text(result.stdout)
     (folder / "stderr").write_text(result.stderr)
@@ -102,7 +103,7 @@ def test_rows_ask_where_there_are_no_queries(here):
 def test_by_classes(here):
     labels = ("--labels", here / "labels.npy", "--query-labels", here / "wanted.npy")
     words = ("plan", here / "v.npy", "--queries", here / "q.npy", *labels, "--measure", "mAP@5", "--tolerance", 0.1)
-    _, said = done(*words, "--objective", "bytes", "--out", "ix")
+    _, said = done(*words, *BYTES, "--out", "ix")
     planned = Index.open("ix").planned
     assert (planned.terms.text, planned.terms.objective) == ("mAP@5 within 0.1", "bytes")
     assert planned.promise.measure == "mAP@5"
@@ -117,7 +118,7 @@ def test_by_classes(here):
 def test_by_judgements(here, tmp_path):
     near = Index.open(here / "ix").search(QUERIES[:350], 10).ids.tolist()  # what the exact search finds is relevant
     (tmp_path / "qrels").write_text("\n".join(f"{i} 0 {d} 1" for i in range(350) for d in near[i]))
-    words = ("plan", here / "v.npy", "--queries", here / "q.npy", "--judgements", tmp_path / "qrels", "--out")
+    words = ("plan", here / "v.npy", "--queries", here / "q.npy", "--judgements", tmp_path / "qrels", *BYTES, "--out")
     _, said = done(*words, "ix", "--tolerance", 0.1)
     assert Index.open("ix").planned.terms.text == "nDCG@10 within 0.1"
     assert f"50 of 400 queries of {here / 'q.npy'} are not judged: left out" in said
@@ -132,12 +133,12 @@ def test_an_index_is_planned_where_it_is_or_as_a_copy(here):
     layout = Layout.of(Nesting((8, 16, 24, WIDTH)), beside={"int8": WIDTH, "int12": WIDTH})
     index = Index.build("ix", Rows.of(VECTORS, CARD), BuildSpec(layout))
     index.delete(np.arange(9))
-    out, said = done("plan", "ix", "--queries", here / "q.npy", "--recall", 0.9)
+    out, said = done("plan", "ix", "--queries", here / "q.npy", "--recall", 0.9, *BYTES)
     assert out == "ix\n"
     index.refresh()
     assert index.planned.promise.sentence in said
     assert index.search(QUERIES, 10, plan=index.planned.picked.plan).counts.tolist() == [10] * ASKED
-    out, said = done("plan", "ix", "--queries", here / "q.npy", "--recall", 0.8, "--out", "copy")
+    out, said = done("plan", "ix", "--queries", here / "q.npy", "--recall", 0.8, *BYTES, "--out", "copy")
     assert out == "copy\n"
     copy = Index.open("copy")
     assert (copy.rows, copy.planned.terms.recall) == (ROWS - 9, 0.8)
@@ -146,7 +147,7 @@ def test_an_index_is_planned_where_it_is_or_as_a_copy(here):
 
 def test_a_target_that_nothing_reaches(here):
     """The best that is reached, and its cost, are said; the index is built, and searched exactly."""
-    _, said = done("plan", here / "v.npy", "--queries", here / "q.npy", "--recall", 1, "--out", "ix")
+    _, said = done("plan", here / "v.npy", "--queries", here / "q.npy", "--recall", 1, *BYTES, "--out", "ix")
     assert "nothing but the exact search reaches recall@10 ≥ 1; the best that is promised is recall@10 ≥ 0." in said
     assert "the exact search costs " in said
     index = Index.open("ix")
@@ -167,7 +168,7 @@ def test_queries_that_are_rows_are_held_out(here, tmp_path):
 @pytest.mark.slow
 def test_vectors_that_occur_often(here, tmp_path):
     np.save(tmp_path / "twice.npy", np.concatenate([VECTORS[:500], VECTORS[:500]]))
-    _, said = done("plan", "twice.npy", "--queries", here / "q.npy", "--recall", 0.9, "--out", "ix")
+    _, said = done("plan", "twice.npy", "--queries", here / "q.npy", "--recall", 0.9, *BYTES, "--out", "ix")
     assert Index.open("ix").planned.promise.sentence in said
 
 

@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
     files |= {"mixed": np.concatenate([VECTORS[:20], clouds(1500, 3)[0]]), "own": VECTORS[:60]}
     for name, values in files.items():
         np.save(folder / f"{name}.npy", values)
-    words = ("--queries", folder / "q.npy", "--recall", 0.9, "--out", folder / "ix")
+    words = ("--queries", folder / "q.npy", "--recall", 0.9, "--objective", "bytes", "--out", folder / "ix")
     result = invoke("plan", folder / "v.npy", *words)
     assert result.exit_code == 0, (result.output, result.exception)
     return folder
@@ -90,7 +90,17 @@ def test_by_classes(folder, tmp_path):
     np.save(tmp_path / "labels.npy", LABELS)
     np.save(tmp_path / "wanted.npy", WANTED)
     np.save(tmp_path / "new-wanted.npy", clouds(1500, 3)[1])
-    by = ("--measure", "mAP@5", "--tolerance", 0.1, "--labels", tmp_path / "labels.npy", "--query-labels")
+    by = (
+        "--measure",
+        "mAP@5",
+        "--tolerance",
+        0.1,
+        "--objective",
+        "bytes",
+        "--labels",
+        tmp_path / "labels.npy",
+        "--query-labels",
+    )
     words = ("plan", folder / "v.npy", "--queries", folder / "q.npy", "--out", tmp_path / "ix")
     result = invoke(*words, *by, tmp_path / "wanted.npy")
     assert result.exit_code == 0, result.exception

@@ -146,9 +146,8 @@ class Index:
         model; NestingError for a plan whose cuts the index does not have; DamagedError naming a file whose bytes
         changed.
         """
-        if sum((exact, plan is not None, bool(need))) > 1:
-            given = [*(["exact"] if exact else []), *(["plan"] if plan is not None else []), *need]
-            raise InputError(f"a search is exact, by a plan, or by need, got {', '.join(given)}; leave all but one out")
+        if need or exact:
+            _check_one(exact, plan, need)
         if need:
             known = by_need.answer(self._snapshot, need, k, filtered=where is not None)
             return known.told(searching.search(self._snapshot, queries, k, known.plan, where))
@@ -337,3 +336,11 @@ class Index:
         """The newest state, to commit to: what is committed to moves on, and searches keep theirs."""
         self._renew()
         return Snapshot(self._snapshot.folder.refreshed())
+
+
+def _check_one(exact: bool, plan: Any, need: Need) -> None:
+    """InputError unless one way to search was given."""
+    given = [*(["exact"] if exact else []), *(["plan"] if plan is not None else []), *(["need"] if need else [])]
+    if len(given) > 1:
+        named = [*given[: -1 if need else None], *need]
+        raise InputError(f"a search is exact, by a plan, or by need, got {', '.join(named)}; leave all but one out")

@@ -84,6 +84,10 @@ class Leading:
         """(width, dim): the axes in float32."""
         return self.matrix.astype(np.float32)
 
+    def columns(self, dim: int) -> npt.NDArray[np.float32]:
+        """(width, dim): the first of these axes in float32, side by side in memory."""
+        return np.ascontiguousarray(self.columns32[:, :dim])
+
     def apply64(self, vectors: Vectors) -> Doubles:
         """The same before it is rounded, in float64: for queries, few at a time. InputError for another width."""
         check_vectors(vectors, self.width, self)

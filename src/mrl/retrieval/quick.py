@@ -47,9 +47,9 @@ class Pipeline:
     rerank: tuple[tuple[Record, int], ...]
     code: int
 
-    def run(self, query: Floats) -> tuple[Positions, Floats, list[float]] | None:
-        """Positions and scores (1, k) for a query (1, width), without the query's own factor, and the time at the
-        beginning and after each stage; None where the engine found fewer rows than it should.
+    def run(self, query: Floats) -> tuple[Positions, Floats, bool, list[float]] | None:
+        """Positions and scores (1, k) for a query (1, width), without the query's own factor, whether any scores are
+        equal, and the time at the beginning and after each stage; None where the engine found too few rows.
 
         The query's length changes no order here, so its lead is not rescaled.
         """
@@ -60,13 +60,13 @@ class Pipeline:
             return None
         positions = self.placed(numbers)
         times.append(time.perf_counter())
-        scores = np.empty((1, 0), np.float32)
+        scores, tied = np.empty((1, 0), np.float32), False
         for record, keep in self.rerank:
             kept, scores, raw = np.empty((1, keep), np.int64), *np.empty((2, 1, keep), np.float32)
-            record.rerank(self.code, query, positions, kept, scores, raw)
+            tied = record.rerank(self.code, query, positions, kept, scores, raw)
             positions = kept
             times.append(time.perf_counter())
-        return positions, scores, times
+        return positions, scores, tied, times
 
 
 class Quick:
@@ -82,6 +82,7 @@ class Quick:
             (str(stage), *each)
             for stage, each in zip(plan.stages, zip([counts[0], *counts], read, strict=False), strict=False)
         ]
+        self._counts = np.array([pipeline.rerank[-1][1]])
         ids = snapshot.blocks[0].ids
         self._ids: Callable[[Positions], Any] = ids.__getitem__ if len(snapshot.blocks) == 1 else snapshot.ids_at
 
@@ -101,7 +102,7 @@ class Quick:
         records = [record for record in found if record is not None]
         if len(records) < len(rest):
             return None
-        columns = None if built.map is None else built.map.columns32[:, : first.dim]
+        columns = None if built.map is None else built.map.columns(first.dim)
         ask = built.proposer.bound(first.engine, keeps[0])
         rerank = tuple(zip(records, keeps[1:], strict=True))
         code = CODES[snapshot.card.metric]
@@ -112,17 +113,17 @@ class Quick:
         if type(asked) is not np.ndarray or asked.dtype.kind != "f" or asked.size != self._width or asked.ndim > 2:
             return None
         query = np.ascontiguousarray(asked, np.float32).reshape(1, self._width)
-        length = math.sqrt(float(np.vdot(query, query)))
+        length = math.sqrt(np.vdot(query, query))
         found = self._pipeline.run(query) if LOW < length < HIGH else None
         if found is None:
             return None
-        positions, scores, times = found
+        positions, scores, tied, times = found
         if self._metric == "cosine":
-            scores *= np.float32(1 / length)
-        ids, counts = self._ids(positions), np.array([positions.shape[1]])
-        if (scores[0, 1:] == scores[0, :-1]).any():
+            scores *= 1 / length
+        ids, counts = self._ids(positions), self._counts.copy()
+        if tied:
             positions, scores, ids = by_id(positions, scores, ids)
         if asked.ndim == 1:
             ids, scores = ids[0], scores[0]
-        work = tuple(Work(*each, times[i + 1] - times[i]) for i, each in enumerate(self._work))
+        work = tuple([Work(*each, times[i + 1] - times[i]) for i, each in enumerate(self._work)])
         return Results(ids, scores, counts, self._metric, self._dim, self._spec, work)

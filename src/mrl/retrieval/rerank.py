@@ -83,9 +83,9 @@ class Record:
         self.rerank(CODES[metric], queries, positions, found.positions, found.scores, found.raw)
         return found
 
-    def rerank(self, metric: int, queries: Floats, positions: Any, kept: Any, scores: Floats, raw: Floats) -> None:
-        """The same into arrays (q, keep)."""
-        rerank(metric, self.where, queries, positions, kept, scores, raw)
+    def rerank(self, metric: int, queries: Floats, positions: Any, kept: Any, scores: Floats, raw: Floats) -> bool:
+        """The same into arrays (q, keep); whether any of those kept have equal scores."""
+        return bool(rerank(metric, self.where, queries, positions, kept, scores, raw))
 
     def score(self, metric: int, queries: Floats, positions: Any, scores: Floats) -> None:
         """Scores (q, m) of the rows at positions (q, m), in their order."""
@@ -93,19 +93,23 @@ class Record:
 
 
 @_compiled
-def rerank(metric: int, where: Any, queries: Any, positions: Any, kept: Any, scores: Any, raws: Any) -> None:
-    """Score rows positions (q, m), −1 for none, by queries (q, d); the best into (q, keep) arrays, best first.
+def rerank(metric: int, where: Any, queries: Any, positions: Any, kept: Any, scores: Any, raws: Any) -> Any:
+    """Score rows positions (q, m), −1 for none, by queries (q, d); the best into (q, keep) arrays, best first. Whether
+    any of those that were kept have equal scores.
 
     where: the fields of a record, in order.
     """
     most, keep = positions.shape[1], kept.shape[1]
     keys, products, values = np.empty(most, np.uint64), np.empty(most, np.float32), np.empty(most, np.float32)
-    bits = values.view(np.uint32)
+    bits, tied = values.view(np.uint32), False
     for q in range(positions.shape[0]):
         count = _scored(metric, where, queries[q], positions[q], products, values)
         for c in range(count):
             keys[c] = ranking._key(bits[c], positions[q, c])
         _keep(keys[:count], products, keep, kept[q], scores[q], raws[q])
+        for c in range(1, min(keep, count)):
+            tied |= scores[q, c] == scores[q, c - 1]
+    return tied
 
 
 @_compiled

@@ -173,7 +173,8 @@ def _draft(found: Material, terms: Terms, explorer: Explorer, way: Way, finals: 
     if pick is not None:
         planned = replace(planned, promise=planned.promise_for(points[pick], 1 - terms.allowed))
     trial = explorer.trials[way]
-    return Draft(planned, trial.bench.turn if way.mapped else None, trial.proposer.index if found.whole else None)
+    turn = trial.bench.turn if way.mapped else None
+    return Draft(planned, turn and Leading.of(turn, way.dim), trial.proposer.index if found.whole else None)
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class Bench:
         return "" if self.turn is None else str(self.turn)
 
     def columns(self, way: Way) -> Floats | None:
-        return self.turn.columns32[:, : way.dim] if way.mapped and self.turn is not None else None
+        return self.turn.columns(way.dim) if way.mapped and self.turn is not None else None
 
     def prefixes(self, way: Way) -> Floats:
         """(n, dim) rows as the way's engine compares them."""

@@ -35,7 +35,7 @@ from retrieval_ours import Ours, ours
 from retrieval_rows import K, Task
 from retrieval_sweep import CACHE, MODES, TARGETS, Result, landscape, mode_key, quick, sweep, swept, threads
 
-from mrl.retrieval import Index
+from mrl.retrieval import Index, Plan
 
 FLAT_SINGLES, FLAT_PAIRS = 20, 9  # exact search is slow: fewer of each
 BASELINE = ("HNSW32 efC40", "HNSW32 efC200")  # full-width graphs for the lines on memory and build
@@ -46,12 +46,12 @@ def our_entrants(made: Ours, task: Task) -> list[Entrant]:
     found = []
     for index, plan in made.points:
 
-        def search(queries: Any, k: int, index: Index = index, plan: str = plan) -> Any:
+        def search(queries: Any, k: int, index: Index = index, plan: Plan = plan) -> Any:
             return index.search(queries, k, plan=plan).ids
 
         with threads(2):
             recall = task.recall("tune", search(task.tune, K))
-        label = {"plan": str(plan), "index": index.path.name}
+        label = {"plan": plan.spec, "index": index.path.name}
         found.append(Entrant(label, recall, lambda count, s=search: s, task.report))
     return found
 
@@ -119,7 +119,7 @@ def memory(task: Task, hall: Hall, made: Ours, rows: list[Result]) -> dict[str, 
         orders[f"{each['peer']}, {each['space']}"] = (order, hall.space(each["space"]).report)
     where = {index.path.name: str(index.path) for index, _ in made.points}
     for each in [r["ours"] for r in rows if r["ours"]]:
-        order = {"plan": each["plan"], "index": where[each["index"]], "small": str(made.small)}
+        order = {"plan": each["plan"], "index": where[each["index"]], "small": str(made.small[each["index"]])}
         orders[f"{each['index']}: {each['plan']}"] = (order, task.report)
     hall.leave(set())
     return {name: round(growth(*order), 1) for name, order in orders.items()}

@@ -1,4 +1,4 @@
-"""What of ours meets the peers in `retrieval.py`: indexes and the plans that are tried on them."""
+"""What of ours meets the peers in `retrieval.py`: an index for each target, planned with the tune queries."""
 
 from __future__ import annotations
 
@@ -8,44 +8,71 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import seconds
 from retrieval_rows import K, Task
 
 from mrl import Card, Nesting
-from mrl.maps import fit_pca
-from mrl.retrieval import HNSW, BuildSpec, Index, Layout, Rows
+from mrl.retrieval import Index, Plan, Rows
+from mrl.retrieval.leading import fit_leading
+from mrl.retrieval.planner import Draft, Terms, plan
+from mrl.retrieval.planner.planning import FITTED_ON
+from mrl.retrieval.proposers import built, cut
+from mrl.retrieval.rows import spread
+from mrl.vectors import Held
 
-SMALL = 500  # rows of the index on which a fresh process loads its libraries
+SMALL = 600  # rows of the index on which a fresh process loads its libraries
+TARGETS = (0.95, 0.99)
+LEEWAY = 0.02  # below the target: plans of the frontier that are tried at it
 
 
 @dataclass(frozen=True)
 class Ours:
-    """points: (index, plan). small: an index built alike of few rows. seconds: of fitting and applying the map, and of
-    the engines, from vectors in memory, writing excluded where that can be told."""
+    """points: (index, plan). small: for each index, by its folder's name, one built alike of few rows. seconds: for
+    each index, planning; and from vectors in memory, writing excluded, two threads: fitting the map and applying it,
+    and the engine."""
 
-    points: list[tuple[Index, str]]
-    small: Path
-    seconds: dict[str, float]
+    points: list[tuple[Index, Plan]]
+    small: dict[str, Path]
+    seconds: dict[str, dict[str, float]]
 
 
 def ours(task: Task, folder: Path) -> Ours:
-    """The indexes and plans of ours that are tried on a task."""
+    """Plan for each target with the tune queries, and build what was picked."""
     shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     width = task.rows.shape[1]
-    took: dict[str, float] = {}
-    index = _one(task.rows, folder / "index", took)
-    small = _one(task.rows[:SMALL], folder / "small", {})
-    start = time.perf_counter()
-    fit_pca(task.rows[:32_768]).apply32(task.rows)
-    took["map"] = time.perf_counter() - start
-    efs = (16, 24, 32, 48, 64, 96, 128)
-    plans = [f"128:{keep}/hnsw+m=16+ef={max(ef, keep)},{width}:{K}" for keep in (20, 30, 50, 100) for ef in efs]
-    return Ours([(index, plan) for plan in dict.fromkeys(plans)], small.path, took)
+    card = Card("bench", width, Nesting(task.dims or (width,)))
+    found, small, seconds = list[tuple[Index, Plan]](), dict[str, Path](), dict[str, dict[str, float]]()
+    for target in TARGETS:
+        name, start = f"{target:g}", time.perf_counter()
+        draft = plan(Held.of(task.rows, card), Held.of(task.tune, card), Terms(k=K, recall=target))
+        seconds[name] = {"planning": round(time.perf_counter() - start, 2)}
+        print("\n".join([f"  {task.name} {target}: {seconds[name]}", *draft.planned.table()]), flush=True)
+        index = draft.build(folder / name, Rows.of(task.rows, card))
+        found += [(index, point.plan) for point in ready(draft, target)]
+        small[name] = few(draft, Rows.of(task.rows[:SMALL], card), folder / f"{name}-small")
+        seconds[name] |= made(task, ready(draft, target)[0].plan)
+    return Ours(found, small, seconds)
 
 
-def _one(rows: Any, path: Path, took: dict[str, float]) -> Index:
-    width = rows.shape[1]
-    spec = BuildSpec(Layout.of(Nesting((128, width))), map="pca")
-    index = Index.build(path, Rows.of(rows, Card("bench", width, Nesting((width,)))), spec)
-    took["engine"] = seconds(lambda: index.add_graph(128, HNSW(m=16)))
-    return index
+def ready(draft: Draft, target: float) -> list[Any]:
+    """The frontier's plans near the target that the index has an engine for."""
+    points = [point for point in draft.planned.points if point.ready and point.plan is not None]
+    return [point for point in points if point.quality >= target - LEEWAY]
+
+
+def few(draft: Draft, rows: Rows, path: Path) -> Path:
+    """An index built alike of few rows."""
+    Draft(draft.planned, draft.turn).build(path, rows)
+    return path
+
+
+def made(task: Task, chosen: Plan) -> dict[str, float]:
+    """Seconds, two threads: of the map, fitted and applied to all rows, and of the engine."""
+    first, start = chosen.stages[0], time.perf_counter()
+    rows: Any = task.rows
+    if chosen.map:
+        sample = task.rows[spread(len(task.rows), FITTED_ON)]
+        rows = fit_leading(sample, first.dim).apply32(task.rows)
+    prefixes, fitted = cut(rows, first.dim, "cosine"), time.perf_counter()
+    built(first.engine, prefixes, "cosine", 2)
+    return {"map": round(fitted - start, 3), "engine": round(time.perf_counter() - fitted, 3)}

@@ -24,6 +24,7 @@ class Task:
     report: Floats
     lists: tuple[int, ...]  # of IVF
     only: tuple[str, ...] = ()  # peers; empty: all
+    dims: tuple[int, ...] = ()  # that the vectors were trained to nest at
     spaces: tuple[str, ...] = ("raw", "pca", "random")
     kth: dict[str, Floats] = field(default_factory=dict)
 
@@ -89,7 +90,9 @@ def nested(data: Path | None) -> Task:
     from nested_vectors import nested_vectors
 
     made = nested_vectors(data=data)
-    return split("nested", made.known.vectors, made.asked.vectors, lists=(128, 512))
+    task = split("nested", made.known.vectors, made.asked.vectors, lists=(128, 512))
+    task.dims = made.known.card.nesting.dims
+    return task
 
 
 def million(data: Path | None) -> Task:

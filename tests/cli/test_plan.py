@@ -100,6 +100,17 @@ def test_rows_ask_where_there_are_no_queries(here):
     assert not index.stale
 
 
+def test_a_page_of_what_was_measured(here):
+    """An index is planned again, and its page written; what was there before is not."""
+    copy = Index.open(here / "ix").copy("ix")
+    (copy.path.parent / "there.html").write_text("mine")
+    words = ("plan", "ix", "--queries", here / "q.npy", "--recall", 0.9, *BYTES, "--out", "two", "--html")
+    assert "there.html already exists" in str(invoke(*words, "there.html").exception)
+    _, said = done(*words, "page.html")
+    assert "page.html" in said.splitlines()
+    assert "<svg" in (copy.path.parent / "page.html").read_text()
+
+
 def test_by_classes(here):
     labels = ("--labels", here / "labels.npy", "--query-labels", here / "wanted.npy")
     words = ("plan", here / "v.npy", "--queries", here / "q.npy", *labels, "--measure", "mAP@5", "--tolerance", 0.1)
@@ -116,16 +127,16 @@ def test_by_classes(here):
 
 @pytest.mark.slow
 def test_by_judgements(here, tmp_path):
-    near = Index.open(here / "ix").search(QUERIES[:350], 10).ids.tolist()  # what the exact search finds is relevant
-    (tmp_path / "qrels").write_text("\n".join(f"{i} 0 {d} 1" for i in range(350) for d in near[i]))
+    near = Index.open(here / "ix").search(QUERIES[:300], 10).ids.tolist()  # what the exact search finds is relevant
+    (tmp_path / "qrels").write_text("\n".join(f"{i} 0 {d} 1" for i in range(300) for d in near[i]))
     words = ("plan", here / "v.npy", "--queries", here / "q.npy", "--judgements", tmp_path / "qrels", *BYTES, "--out")
     _, said = done(*words, "ix", "--tolerance", 0.1)
     assert Index.open("ix").planned.terms.text == "nDCG@10 within 0.1"
-    assert f"50 of 400 queries of {here / 'q.npy'} are not judged: left out" in said
+    assert f"100 of 400 queries of {here / 'q.npy'} are not judged: left out" in said
     assert "nDCG@10 has no target of its own; give a tolerance" in refused(*words[1:], "two")
-    _, said = done(*words, "two", "--tolerance", 0.005)
+    _, said = done(*words, "two", "--tolerance", 0.01)
     assert "not enough queries to tell whether" in said
-    assert " keeps nDCG@10 within 0.005: 350 judged queries; about " in said
+    assert " keeps nDCG@10 within 0.01: 300 judged queries; about " in said
     assert " would do" in said
 
 
@@ -145,11 +156,32 @@ def test_an_index_is_planned_where_it_is_or_as_a_copy(here):
     assert copy.search(QUERIES, 10, plan=copy.planned.picked.plan).counts.tolist() == [10] * ASKED
 
 
+def test_an_index_without_what_the_cheapest_plan_reads(here):
+    """The cheapest that it has all for is taken, and where there is none a copy is what helps."""
+    words = ("--queries", here / "q.npy", "--recall", 0.9, *BYTES)
+    wanted = Index.open(here / "ix").planned.picked.plan
+    assert str(wanted).endswith("@int8")
+    Index.build("finer", Rows.of(VECTORS, CARD), BuildSpec(Layout.of(Nesting((8, 16, WIDTH)), beside={"int12": WIDTH})))
+    _, said = done("plan", "finer", *words)
+    planned = Index.open("finer").planned
+    assert f"finer has not all that it reads, so {planned.picked} was taken in its place" in said
+    assert {stage.encoding for stage in planned.picked.plan.stages} == {"reference", "int12"}
+    assert planned.picked.promised >= 0.9
+    for point in planned.points:
+        if point.ready:
+            assert Index.open("finer").search(QUERIES, 10, plan=point.plan).counts.tolist() == [10] * ASKED
+    Index.build("plain", Rows.of(VECTORS, CARD), BuildSpec(Layout.of(Nesting((8, 16, WIDTH)))))
+    why = "plain has not all the cuts and encodings that it reads; plan into a copy that has: mrl plan plain --out NEW"
+    assert why in refused("plain", *words)
+    assert Index.open("plain").planned is None
+
+
+@pytest.mark.slow
 def test_a_target_that_nothing_reaches(here):
     """The best that is reached, and its cost, are said; the index is built, and searched exactly."""
     _, said = done("plan", here / "v.npy", "--queries", here / "q.npy", "--recall", 1, *BYTES, "--out", "ix")
-    assert "nothing but the exact search reaches recall@10 ≥ 1; the best that is promised is recall@10 ≥ 0." in said
-    assert "the exact search costs " in said
+    assert "nothing but the exact search reaches recall@10 ≥ 1; the best that is promised is recall@10 ≥ 0.9" in said
+    assert "the exact search costs 0.1 MB" in said
     index = Index.open("ix")
     assert (index.rows, index.planned.pick, index.planned.promise) == (ROWS, None, None)
 

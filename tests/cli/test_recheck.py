@@ -36,7 +36,8 @@ def folder(tmp_path_factory):
     """An index that was planned, and new queries of several kinds."""
     folder = tmp_path_factory.mktemp("planned")
     strange = np.random.default_rng(5).normal(size=(600, WIDTH)).astype(np.float32)
-    files = {"v": VECTORS, "q": QUERIES, "new": clouds(1500, 3)[0], "few": clouds(60, 4)[0], "strange": strange}
+    strange[:, : WIDTH // 2] *= 0.01  # the plan's engine sees little of them
+    files = {"v": VECTORS, "q": QUERIES, "new": clouds(1500, 3)[0], "few": clouds(12, 4)[0], "strange": strange}
     files |= {"mixed": np.concatenate([VECTORS[:20], clouds(1500, 3)[0]]), "own": VECTORS[:60]}
     for name, values in files.items():
         np.save(folder / f"{name}.npy", values)

@@ -191,7 +191,7 @@ def test_what_is_written_now_has_the_files_that_the_format_names(tmp_path, by_ha
                                        rtol=1e-5, atol=1e-6, err_msg=name)  # fmt: skip
     document = json.loads((index.path / "manifest.json").read_text())
     wanted = manifest(by_hand, ids.dtype.kind == "U")
-    assert set(document) == {*wanted, "sha256", "engines"} - {"graphs"}
+    assert set(document) == {*wanted, "sha256", "engines", "changes", "planned", "planned_at"} - {"graphs"}
     assert document["engines"] == wanted["graphs"]
     for key in ("format", "version", "card", "layout", "columns", "strings", "map"):
         assert document[key] == wanted[key], key

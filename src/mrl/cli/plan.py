@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -111,9 +111,9 @@ def plan(
     index, planned = _of_index(where, order, chosen) if is_index(where) else _of_vectors(where, order, chosen)
     _say(planned)
     if html is not None:
-        from mrl.report.planned import write_planned
+        from mrl.report.frontier import write_page
 
-        said(str(write_planned(html, planned)))
+        said(str(write_page(html, planned, where=str(index.path))))
     typer.echo(json.dumps({"path": str(index.path), **planned.to_json()}) if as_json else index.path)
 
 
@@ -168,18 +168,50 @@ def _of_index(where: Path, order: Order, chosen: Chosen) -> tuple[Index, Planned
     with bar() as told:
         if order.out is not None:
             index = index.relayout(order.out, BuildSpec(draft.layout(index.card.width)), told)
-        _add(index, draft, told)
-    return index, draft.planned
+        return index, _add(index, draft, told)
 
 
-def _add(index: Index, draft: Draft, told: Progress) -> None:
+def _add(index: Index, draft: Draft, told: Progress) -> Planned:
     """Build the pick's engine, and keep what was planned."""
-    point = draft.planned.picked
+    planned = _readable(index, draft.planned)
+    point = planned.picked
     if point is not None and point.plan is not None:
-        _check_layout(index, point.plan)
         first, whole = point.plan.stages[0], index.snapshot.positions == index.rows
         index.add_engine(first.dim, first.engine, draft.turn, progress=told, made=draft.made if whole else None)
-    index.keep_planned(draft.planned)
+    index.keep_planned(planned)
+    return planned
+
+
+def _readable(index: Index, planned: Planned) -> Planned:
+    """What was planned, with the cheapest plan that keeps the terms of those whose dims and encodings the index has.
+
+    InputError where it has those of none.
+    """
+    points = tuple(replace(point, ready=point.ready and _reads(index, point.plan)) for point in planned.points)
+    if planned.pick is None or points[planned.pick].ready:
+        return replace(planned, points=points)
+    level = 1 - planned.terms.allowed
+    others = (n for n, point in enumerate(points) if point.ready and point.plan is not None and point.keeps(level))
+    pick = next(others, None)
+    if pick is None:
+        raise InputError(
+            f"{planned.picked} is the cheapest, and {index.path} has not all the cuts and encodings that it reads; "
+            f"plan into a copy that has: mrl plan {index.path} --out NEW"
+        )
+    said = f"{index.path} has not all that it reads, so {points[pick]} was taken in its place"
+    promise = planned.promise_for(points[pick], level)
+    return replace(planned, points=points, pick=pick, promise=promise, sentences=(*planned.sentences, said))
+
+
+def _reads(index: Index, plan: Plan | None) -> bool:
+    """Whether the index has the cuts and encodings that a plan reads."""
+    layout = index.snapshot.layout
+    try:
+        for stage in plan.stages[bool(plan.map) :] if plan is not None else ():
+            layout.reading(stage.dim, stage.encoding)
+    except MrlError:
+        return False
+    return True
 
 
 def _refuse(where: Path, chosen: Chosen) -> None:
@@ -197,18 +229,6 @@ def _check_plain(index: Index) -> None:
             f"{index.path} went through {index.snapshot.card.maps[-1]} as a whole, and a plan finds a map of its own; "
             "plan the vectors: mrl plan VECTORS --out NEW"
         )
-
-
-def _check_layout(index: Index, plan: Plan) -> None:
-    """InputError where the index does not hold what the pick reads."""
-    try:
-        for stage in plan.stages[bool(plan.map) :]:
-            index.snapshot.layout.reading(stage.dim, stage.encoding)
-    except MrlError as error:
-        raise InputError(
-            f"{plan} is the cheapest, and {index.path} does not hold what it reads: {error}; plan into a copy that "
-            f"does: mrl plan {index.path} --out NEW"
-        ) from None
 
 
 def _say(planned: Planned) -> None:

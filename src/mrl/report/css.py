@@ -77,13 +77,24 @@ tbody tr:last-child>*{padding-bottom:.65rem}
 .dim{position:sticky;left:0;background:var(--card);font-size:1.2em;font-weight:680;line-height:1.35}
 thead .dim{font-size:.91em}
 .run{max-width:16rem;text-align:left;white-space:normal;overflow-wrap:anywhere;min-width:6.5rem}
+.plan{overflow-wrap:break-word}
+.stage{display:inline-block;max-width:100%}
+.plans .run{max-width:33rem;min-width:15rem;line-height:1.45}
+.group{padding-top:1rem;text-align:left;white-space:normal;color:var(--faint);font-size:.91em;font-weight:600}
+.picked>*{background:var(--mark)}
+.promise{max-width:52em;margin:0;font-size:1.08rem}
+.how{max-width:62em;margin:1.1rem 0 .35rem}
+pre{margin:0;max-width:100%;overflow-x:auto;padding:.7rem 1rem;background:var(--card);border:1px solid var(--grid);
+border-radius:12px;font:.88rem/1.5 ui-monospace,"Cascadia Mono",Menlo,Consolas,monospace;white-space:pre-wrap;
+overflow-wrap:anywhere}
 .dot{display:inline-block;width:.68em;height:.68em;margin-right:.5em;border:2px solid;border-radius:50%;
 print-color-adjust:exact;-webkit-print-color-adjust:exact}
 td b{font-weight:720}
 td .value{display:block}
-td small{display:block;color:var(--faint);font-size:.85em;line-height:1.3}
+td small,.run small{display:block;color:var(--faint);font-size:.85em;line-height:1.3}
 .hidden{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 footer{margin-top:3rem;padding-top:1.1rem;border-top:1px solid var(--grid);color:var(--faint);font-size:.86rem}
+h2+footer{margin-top:0;padding-top:0;border-top:0}
 footer dl{display:grid;grid-template-columns:minmax(7rem,max-content) 1fr;gap:.3rem 1.2rem;max-width:62em;margin:0}
 footer dt{font-weight:600}
 footer dd{margin:0}

@@ -102,7 +102,10 @@ def parse_engine(text: str) -> Engine:
     kind = BUILT.get(name)
     if kind is None:
         raise InputError(f"unknown engine {name!r} in {text!r}; known are {', '.join(BUILT)}")
-    made: Engine = kind(**dict(_knob(each, kind, text) for each in knobs))
+    given = [_knob(each, kind, text) for each in knobs]
+    if twice := [knob for place, (knob, _) in enumerate(given) if knob in dict(given[:place])]:
+        raise InputError(f"the knob {twice[0]} stands twice in {text!r}; give it once")
+    made: Engine = kind(**dict(given))
     return made
 
 

@@ -20,7 +20,7 @@ from mrl.nesting import prefix
 
 KIND = "mrl-leading-map"
 TILE = 256  # rows mapped at a time
-OVER, ROUNDS = 16, 4  # of `fit_leading`: axes beside those wanted; times that the sample is multiplied
+OVER, ROUNDS = 16, 2  # of `fit_leading`: axes beside those wanted; times that the sample is multiplied
 
 Vectors = npt.NDArray[np.floating[Any]]
 Doubles = npt.NDArray[np.float64]
@@ -128,7 +128,7 @@ def fit_leading(sample: Vectors, dim: int, seed: int = 0) -> Leading:
     vectors = np.ascontiguousarray(sample, np.float32)
     axes = np.random.default_rng(seed).standard_normal((width, min(width, dim + OVER)), np.float32)
     for _ in range(ROUNDS):
-        axes = np.linalg.qr(vectors.T @ (vectors @ np.linalg.qr(axes)[0]))[0]
+        axes = np.linalg.qr(vectors.T @ (vectors @ axes))[0]
     small = (vectors @ axes).astype(np.float64)
     turn = np.linalg.eigh(small.T @ small)[1][:, ::-1]
     matrix = np.ascontiguousarray((axes.astype(np.float64) @ turn)[:, :dim])

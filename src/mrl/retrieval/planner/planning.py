@@ -43,7 +43,7 @@ Told = Callable[[str], object]
 NEAR, FEW, MANY = 1.2, 10, 24  # times the best cost, and how many of these are run; plans of a frontier at most
 LARGE, SAMPLE = 200_000, 100_000  # rows from which on ways are explored on a sample, and of how many
 MOST_DIMS = grid.DIMS[-1]
-FITTED_ON = 16_384  # rows that the map is fitted on
+FITTED_ON = 8_192  # rows that the map is fitted on
 
 
 @dataclass(frozen=True, eq=False)

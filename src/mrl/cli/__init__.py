@@ -15,6 +15,8 @@ from mrl.cli.export import export
 from mrl.cli.index import index
 from mrl.cli.inspect import inspect
 from mrl.cli.migrate import migrate
+from mrl.cli.plan import plan
+from mrl.cli.recheck import recheck
 from mrl.cli.report import report
 from mrl.cli.search import search
 from mrl.cli.train import train
@@ -35,7 +37,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (demo, train, embed, evaluate, report, inspect, choose, search, migrate, export):
+for verb in (demo, train, embed, evaluate, report, inspect, choose, plan, search, recheck, migrate, export):
     app.command()(verb)
 app.add_typer(adapt, name="adapt")
 app.add_typer(index, name="index")

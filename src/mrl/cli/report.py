@@ -41,10 +41,12 @@ def report(
 
 
 def _is_planned(path: Path) -> bool:
-    """Whether it is an index, or a file of what was planned."""
+    """Whether it is an index, or a file of what was planned; rows are found to be neither without what searches."""
+    if not path.is_dir():
+        return path.suffix == ".json"
     from mrl.cli.indexed import is_index
 
-    return path.suffix == ".json" or is_index(path)
+    return is_index(path)
 
 
 def _write_planned(path: Path, out: Path, title: str | None) -> Path:

@@ -49,7 +49,7 @@ def figure(planned: Planned, across: Objective | None = None) -> Figure:
         _mark(axes, planned, across)
         _dress(axes, across)
         axes.set_title(f"{planned.measure} against {TITLES[across]}")
-        result.legend(*_legend(axes, len(KINDS)), loc="outside lower left", ncols=2)
+        result.legend(*_legend(axes), loc="outside lower left", ncols=2)
         return result
 
 
@@ -115,7 +115,7 @@ def _dress(axes: Axes, across: Objective) -> None:
     axes.yaxis.set_major_formatter("{x:g} %")
 
 
-def _legend(axes: Axes, kinds: int) -> tuple[list[Any], list[str]]:
+def _legend(axes: Axes) -> tuple[list[Any], list[str]]:
     """What is marked and what is promised, then the kinds of points."""
     handles, labels = axes.get_legend_handles_labels()
     pairs = list(zip(handles, labels, strict=True))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from mrl.errors import InputError
 from mrl.retrieval.results import Results
@@ -49,35 +48,20 @@ def answer(snapshot: Snapshot, need: Need, k: int, *, filtered: bool) -> Answer:
     filtered: whether only some rows may be found, of which nothing was measured. InputError where the index was not
     planned, where nothing on its frontier will do, and for needs that contradict each other.
     """
-    planned = planned_of(snapshot)
+    planned = snapshot.planned
     wanted = {name: value for name, value in need.items() if value is not None}
     if unknown := set(wanted) - set(Need.__annotations__):
         raise InputError(f"a search is asked for {', '.join(Need.__annotations__)}, got {', '.join(sorted(unknown))}")
     if planned is None:
-        asked = ", ".join(f"{name} = {value:g}" for name, value in wanted.items())
+        asked = ", ".join(f"{name} = {value}" for name, value in wanted.items()) or "what is wanted"
         raise InputError(
             f"{snapshot.folder.path} was not planned, so no plan is known to keep {asked}; plan it: "
             f"mrl plan {snapshot.folder.path}, or give a plan of yours"
         )
     point, level = _point(planned, wanted)
-    notes = _notes(planned, snapshot, k, filtered=filtered and point.plan is not None)
+    notes = () if point.plan is None else _notes(planned, snapshot, k, filtered=filtered)
     promise = planned.promise_for(point, level)
     return Answer(point.plan, "" if promise is None or notes else promise.sentence, notes)
-
-
-def planned_of(snapshot: Snapshot) -> Planned | None:
-    """What was planned for the index; None if nothing was. DamagedError if the file changed."""
-    if not snapshot.contents.planned:
-        return None
-    return _loaded(str(snapshot.folder.verified(snapshot.contents.planned)))
-
-
-@lru_cache(maxsize=16)
-def _loaded(path: str) -> Planned:
-    """A file of an index never changes."""
-    from mrl.retrieval.planner.planned import Planned
-
-    return Planned.load(path)
 
 
 def stale(snapshot: Snapshot, planned: Planned) -> bool:
@@ -88,15 +72,15 @@ def stale(snapshot: Snapshot, planned: Planned) -> bool:
 def _point(planned: Planned, wanted: dict[str, object]) -> tuple[Point, float | None]:
     """The point, and the level that was asked for."""
     targets = [name for name in ("recall", "tolerance") if name in wanted]
-    budgets = {name: float(wanted[name]) for name in ("budget_ms", "budget_bytes") if name in wanted}  # type: ignore[arg-type]
+    budgets: dict[str, Any] = {name: wanted[name] for name in ("budget_ms", "budget_bytes") if name in wanted}
     if len(targets) > 1 or (targets and budgets):
         raise InputError(f"a search is asked for a target or for a budget, got {', '.join(wanted)}; give one")
     if not targets:
         return planned.within(**budgets), None
-    value = float(wanted[targets[0]])  # type: ignore[arg-type]
+    value: Any = wanted[targets[0]]  # whether it is a number is asked there
     if targets[0] == "recall":
-        return planned.at_recall(value), value
-    return planned.at_tolerance(value), 1 - value
+        return planned.at_recall(value), float(value)
+    return planned.at_tolerance(value), 1 - float(value)
 
 
 def _notes(planned: Planned, snapshot: Snapshot, k: int, *, filtered: bool) -> tuple[str, ...]:

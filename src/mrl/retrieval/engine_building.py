@@ -47,7 +47,7 @@ def add_engine(
     about = EngineAbout("", dim, engine_text(of_build(engine), whole=True), (), map="" if turn is None else str(turn))
     others = [each for each in snapshot.contents.engines if not each.fits(dim, engine, about.map)]
     if turn is not None:
-        about, files = _with_map(about, others, turn, number)
+        about, files = _with_map(snapshot, about, others, turn)
     if snapshot.blocks:
         name, numbers = f"{number:06d}.graph", tuple(block.about.number for block in snapshot.blocks)
         about = replace(about, file=name, blocks=numbers, factor=_factor(snapshot, about, turn))
@@ -78,7 +78,8 @@ def check_map(snapshot: Snapshot, dim: int, turn: Leading | None) -> None:
 def unfinished(snapshot: Snapshot) -> list[EngineAbout]:
     """The engines that do not cover all rows, the oldest first."""
     numbers = tuple(block.about.number for block in snapshot.blocks)
-    return [each for each in reversed(snapshot.contents.engines) if each.blocks != numbers]
+    behind = [each for each in reversed(snapshot.contents.engines) if each.blocks != numbers]
+    return [each for each in behind if getattr(each.kind, "lists", 0) <= snapshot.positions]  # the others wait for rows
 
 
 def rebuild(snapshot: Snapshot, about: EngineAbout, progress: Progress) -> None:
@@ -88,11 +89,13 @@ def rebuild(snapshot: Snapshot, about: EngineAbout, progress: Progress) -> None:
 
 
 def _with_map(
-    about: EngineAbout, others: list[EngineAbout], turn: Leading, number: int
+    snapshot: Snapshot, about: EngineAbout, others: list[EngineAbout], turn: Leading
 ) -> tuple[EngineAbout, dict[str, Content]]:
-    """The engine with its map's file, which engines with the same map share."""
-    there = next((each.map_file for each in others if each.map == about.map), "")
-    file = there or f"map-{number:06d}.safetensors"
+    """The engine with its map's file, which engines with the same map share if it has enough dims for them."""
+    same = {each.map_file for each in others if each.map == about.map}
+    wide = (file for file in sorted(same) if Leading.load(snapshot.folder.verified(file)).dim >= about.dim)
+    there = next(wide, "")
+    file = there or f"map-{snapshot.contents.next:06d}.safetensors"
     return replace(about, map_file=file), {} if there else {file: turn.sealed()}
 
 

@@ -160,7 +160,7 @@ class Index:
     @property
     def planned(self) -> Planned | None:
         """What `mrl plan` found for this index; None if it was not planned. DamagedError if the file changed."""
-        return by_need.planned_of(self._snapshot)
+        return self._snapshot.planned
 
     @property
     def stale(self) -> bool:

@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mrl.nesting import Metric
 from mrl.retrieval.best import CODES
 from mrl.retrieval.encodings import Floats
-from mrl.retrieval.engine import Scan
+from mrl.retrieval.engine import Engine, RaBitQ, Scan
 from mrl.retrieval.funnel import NORM_BYTES, own_map
 from mrl.retrieval.plan import Plan
+from mrl.retrieval.proposers import cut
 from mrl.retrieval.rerank import Record
 from mrl.retrieval.results import Results, Work, by_id
 from mrl.retrieval.snapshot import Snapshot
@@ -37,7 +39,8 @@ class Pipeline:
     are re-ranked.
 
     columns: (width, dim) of the engine's own map, else None. dim: of the lead. ask: the engine, for (1, dim). placed:
-    positions of its numbers. rerank: a record and how many it keeps, for every stage behind. code: of the metric.
+    positions of its numbers. rerank: a record and how many it keeps, for every stage behind. code: of the metric. unit:
+    whether the lead has to be rescaled.
     """
 
     columns: Floats | None
@@ -46,15 +49,18 @@ class Pipeline:
     placed: Callable[[Positions], Positions]
     rerank: tuple[tuple[Record, int], ...]
     code: int
+    unit: bool = False
 
     def run(self, query: Floats) -> tuple[Positions, Floats, bool, list[float]] | None:
         """Positions and scores (1, k) for a query (1, width), without the query's own factor, whether any scores are
         equal, and the time at the beginning and after each stage; None where the engine found too few rows.
 
-        The query's length changes no order here, so its lead is not rescaled.
+        The query's length changes no order of products, so its lead is only rescaled for an engine that codes it.
         """
         times = [time.perf_counter()]
         lead = query[:, : self.dim] if self.columns is None else query @ self.columns
+        if self.unit:
+            lead = cut(lead, self.dim, "cosine")
         numbers = self.ask(np.ascontiguousarray(lead))
         if numbers[0, -1] < 0:
             return None
@@ -75,6 +81,7 @@ class Quick:
     def __init__(self, snapshot: Snapshot, plan: Plan, pipeline: Pipeline) -> None:
         self._pipeline, self._spec, self._dim = pipeline, str(plan), plan.stages[-1].dim
         self._width, self._metric = snapshot.card.width, snapshot.card.metric
+        self._shapes = {(self._width,), (1, self._width)}
         counts = [min(stage.keep, snapshot.positions) for stage in plan.stages]
         sizes = [int(record.strides.sum()) + NORM_BYTES for record, _ in pipeline.rerank]
         read = [0, *(count * size for count, size in zip(counts, sizes, strict=False))]
@@ -104,22 +111,22 @@ class Quick:
             return None
         columns = None if built.map is None else built.map.columns(first.dim)
         ask = built.proposer.bound(first.engine, keeps[0])
-        rerank = tuple(zip(records, keeps[1:], strict=True))
-        code = CODES[snapshot.card.metric]
-        return cls(snapshot, plan, Pipeline(columns, first.dim, ask, built.positions, rerank, code))
+        rerank, metric = tuple(zip(records, keeps[1:], strict=True)), snapshot.card.metric
+        unit = rescaled(first.engine, metric)
+        return cls(snapshot, plan, Pipeline(columns, first.dim, ask, built.positions, rerank, CODES[metric], unit))
 
     def search(self, asked: Any) -> Results | None:
         """What the plan finds for a query (d,) or (1, d); None for one that goes the long way."""
-        if type(asked) is not np.ndarray or asked.dtype.kind != "f" or asked.size != self._width or asked.ndim > 2:
+        if type(asked) is not np.ndarray or asked.dtype.kind != "f" or asked.shape not in self._shapes:
             return None
-        query = np.ascontiguousarray(asked, np.float32).reshape(1, self._width)
+        query = _single(asked).reshape(1, self._width)
         length = math.sqrt(np.vdot(query, query))
         found = self._pipeline.run(query) if LOW < length < HIGH else None
         if found is None:
             return None
         positions, scores, tied, times = found
         if self._metric == "cosine":
-            scores *= 1 / length
+            scores *= self._factor(query, length)
         ids, counts = self._ids(positions), self._counts.copy()
         if tied:
             positions, scores, ids = by_id(positions, scores, ids)
@@ -127,3 +134,23 @@ class Quick:
             ids, scores = ids[0], scores[0]
         work = tuple([Work(*each, times[i + 1] - times[i]) for i, each in enumerate(self._work)])
         return Results(ids, scores, counts, self._metric, self._dim, self._spec, work)
+
+    def _factor(self, query: Floats, length: float) -> float:
+        """The query's own, of a cosine: 1 / the length of what the last stage sees of it."""
+        if self._dim < self._width:
+            length = float(np.linalg.norm(query[:, : self._dim]))
+        return 1 / length if length > 0 else 0.0
+
+
+def rescaled(engine: Engine, metric: Metric) -> bool:
+    """Whether a query's length changes what the engine proposes: one that knows its rows by a bit a coordinate codes
+    the query's distance from a centre."""
+    return metric == "cosine" and (isinstance(engine, RaBitQ) or getattr(engine, "codes", "") == "1bit")
+
+
+def _single(asked: npt.NDArray[Any]) -> Floats:
+    """As float32, side by side in memory."""
+    if asked.dtype == np.float32:
+        return np.ascontiguousarray(asked, np.float32)
+    with np.errstate(over="ignore"):  # what is beyond float32 goes the long way
+        return asked.astype(np.float32)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 KINDS = {"float32": 0, "float16": 1, "int8": 2, "int12": 3}  # encodings that are read here
 LINE = 64  # bytes that memory hands over together
+NEAR = np.float32(2.0**-22)  # of a score: nearer ones may be the same after they are multiplied
 SHORT = 64  # results up to which they are kept in order while the rows come
 
 _compiled = numba.njit(nogil=True, cache=True)
@@ -84,7 +85,7 @@ class Record:
         return found
 
     def rerank(self, metric: int, queries: Floats, positions: Any, kept: Any, scores: Floats, raw: Floats) -> bool:
-        """The same into arrays (q, keep); whether any of those kept have equal scores."""
+        """The same into arrays (q, keep); whether any of those kept have scores that a factor may make equal."""
         return bool(rerank(metric, self.where, queries, positions, kept, scores, raw))
 
     def score(self, metric: int, queries: Floats, positions: Any, scores: Floats) -> None:
@@ -95,9 +96,9 @@ class Record:
 @_compiled
 def rerank(metric: int, where: Any, queries: Any, positions: Any, kept: Any, scores: Any, raws: Any) -> Any:
     """Score rows positions (q, m), −1 for none, by queries (q, d); the best into (q, keep) arrays, best first. Whether
-    any of those that were kept have equal scores.
+    any of those that were kept have scores so near each other that a factor may make them equal.
 
-    where: the fields of a record, in order.
+    where: the fields of a record, in order. The first −1 of a query is its last position.
     """
     most, keep = positions.shape[1], kept.shape[1]
     keys, products, values = np.empty(most, np.uint64), np.empty(most, np.float32), np.empty(most, np.float32)
@@ -108,7 +109,7 @@ def rerank(metric: int, where: Any, queries: Any, positions: Any, kept: Any, sco
             keys[c] = ranking._key(bits[c], positions[q, c])
         _keep(keys[:count], products, keep, kept[q], scores[q], raws[q])
         for c in range(1, min(keep, count)):
-            tied |= scores[q, c] == scores[q, c - 1]
+            tied |= scores[q, c - 1] - scores[q, c] <= NEAR * abs(scores[q, c])
     return tied
 
 

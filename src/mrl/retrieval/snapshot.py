@@ -25,6 +25,8 @@ from mrl.vectors.keys import digests
 if TYPE_CHECKING:
     import pyarrow
 
+    from mrl.retrieval.planner.planned import Planned
+
 KIND = "mrl-index"
 
 
@@ -66,6 +68,15 @@ class Snapshot:
         return tuple(
             Built(self.folder, about, [known[n] for n in about.blocks], metric) for about in self.contents.engines
         )
+
+    @cached_property
+    def planned(self) -> Planned | None:
+        """What was planned for the index; None if nothing was. DamagedError if the file changed."""
+        from mrl.retrieval.planner.planned import Planned
+
+        if not self.contents.planned:
+            return None
+        return Planned.load(self.folder.verified(self.contents.planned))
 
     def engine(self, dim: int, engine: Engine, turn: str = "") -> Built:
         """The engine over this prefix that was built with these knobs; InputError where there is none.

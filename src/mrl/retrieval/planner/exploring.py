@@ -36,11 +36,12 @@ class Explorer:
         self.candidates: dict[Way, list[Candidate]] = {}
         self._full = np.asarray(bench.material.worth.full, np.float64)[tune]
 
-    def best(self, way: Way) -> float:
-        """The cost of the cheapest plan with this way that is likely to keep the terms; infinity where none is."""
+    def best(self, way: Way) -> tuple[float, float]:
+        """Of the way's plans the one that falls least short of the terms, and of those that do not the cheapest: by how
+        much it does, and its cost."""
         self.look(way)
-        costs = [each.cost(self.terms.objective) for each in self.candidates[way] if self.likely(each)]
-        return min(costs, default=np.inf)
+        shorts = ((self.short(each), each.cost(self.terms.objective)) for each in self.candidates[way])
+        return min(shorts, default=(np.inf, np.inf))
 
     def front(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Of these what nothing outdoes in both cost and worth, safest first."""
@@ -52,12 +53,17 @@ class Explorer:
         order = sequence(seen, int(len(self._full) * TESTS))
         return [candidates[c - 1] for c in order[1:]]
 
-    def likely(self, candidate: Candidate) -> bool:
-        """Whether the tests, with the queries that they will have, would probably be passed."""
+    def quality(self, candidate: Candidate) -> float:
+        """What it keeps of what the exact search is worth, 1 for all."""
+        return float(1 - (self._full - candidate.values).mean())
+
+    def short(self, candidate: Candidate) -> float:
+        """By how much it would probably fail the tests, with the queries that they will have; 0 if it would pass (as in
+        `promise.needed`)."""
         gaps = self._full - candidate.values
         tests = len(gaps) * TESTS
-        margin = Z * np.sqrt(gaps.var() / tests + 1 / len(gaps) ** 2)
-        return bool(gaps.mean() + margin <= self.terms.allowed)
+        spread, stakes = Z * gaps.std() / np.sqrt(tests), np.log(1 / (1 - self.terms.confidence)) / tests
+        return max(float(gaps.mean() + spread + stakes - self.terms.allowed), 0.0)
 
     def look(self, way: Way) -> None:
         """Build and measure, once."""
@@ -78,9 +84,13 @@ class Explorer:
                 found = min((found, replace(found, engine=lists)), key=self.best)
         if not isinstance(found.engine, HNSW):
             found = self._climb_from(ladder, found)
-        if not np.isfinite(self.best(found)) or self.bench.width <= 4 * found.dim:
+        if self._lossy(found) or self.bench.width <= 2 * found.dim:
             found = min((found, Way(False, self.bench.width, FIRST)), key=self.best)
         return found
+
+    def _lossy(self, way: Way) -> bool:
+        """Whether all its plans lose more than the terms allow, whatever more queries would tell."""
+        return all(self.quality(each) < 1 - self.terms.allowed for each in self.candidates[way])
 
     def _others(self) -> tuple[Engine, ...]:
         return tuple(engine for engine in grid.GRAPHS if engine != FIRST)
@@ -90,19 +100,10 @@ class Explorer:
         return self._climb_from(ladder, Way(mapped, start, FIRST))
 
     def _climb_from(self, ladder: tuple[int, ...], way: Way) -> Way:
-        """Along the dims while that is cheaper; upwards from where nothing keeps the terms."""
-        while True:
-            around = [replace(way, dim=dim) for dim in _beside(ladder, way.dim)]
-            if not np.isfinite(self.best(way)):
-                wider = [each for each in around if each.dim > way.dim]
-                if not wider:
-                    return way
-                way = wider[-1]
-                continue
-            best = min(around, key=self.best)
-            if best == way:
-                return way
+        """Along the dims while that is better."""
+        while (best := min((replace(way, dim=dim) for dim in _beside(ladder, way.dim)), key=self.best)) != way:
             way = best
+        return way
 
 
 def _beside(ladder: tuple[int, ...], dim: int) -> tuple[int, ...]:

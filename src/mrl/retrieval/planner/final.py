@@ -15,7 +15,7 @@ from mrl.retrieval.encodings import Floats
 from mrl.retrieval.engines import QUERIES_PER_THREAD
 from mrl.retrieval.planner import grid
 from mrl.retrieval.planner.trial import TIMED, Candidate, Trial, median_seconds
-from mrl.retrieval.quick import Pipeline
+from mrl.retrieval.quick import Pipeline, rescaled
 from mrl.retrieval.rerank import Record
 
 ROUNDS = 3  # times that all are timed in turn, so that a slow moment of the machine meets all of them
@@ -61,10 +61,11 @@ class Run:
         self._rerank: tuple[tuple[Record, int], ...] = tuple(
             (bench.memory.record(name), keep) for name, keep in zip(candidate.chain, kept, strict=True)
         )
-        self._code, self._queries = CODES[bench.material.by], bench.material.queries
+        by, self._queries = bench.material.by, bench.material.queries
+        self._code, unit = CODES[by], rescaled(candidate.engine, by)
         ask = trial.proposer.bound(candidate.engine, candidate.keep)
         columns = bench.columns(candidate.way)
-        self.pipeline = Pipeline(columns, candidate.way.dim, ask, _same, self._rerank, self._code)
+        self.pipeline = Pipeline(columns, candidate.way.dim, ask, _same, self._rerank, self._code, unit)
 
     def found(self, queries: Floats) -> Numbers:
         """(q, k) rows, best first, on all threads."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +13,7 @@ from mrl.card import Card
 from mrl.errors import InputError
 from mrl.evaluation.judgements import Judgements
 from mrl.nesting import Metric
+from mrl.retrieval.encodings import CHUNK
 from mrl.retrieval.planner.measures import Recall, Worth, worth
 from mrl.retrieval.planner.selection import ENOUGH, check_enough
 from mrl.retrieval.planner.terms import Terms
@@ -29,8 +32,8 @@ Floats = npt.NDArray[np.float32]
 class Material:
     """vectors: (n, d) that are searched. queries: (q, d), those that the worth measures. worth: of what is found for
     them. same: (q,) numbers that copies of a query share. card: of the vectors. kept: (n,) their places among all rows
-    that were given; data: the name of these, whole_of: how many they are. notes: in words. held_out: whether the
-    queries were some of the rows.
+    that were given; data, digest, whole_of: the name of these, SHA-256 of them, and how many they are. notes: in
+    words. held_out: whether the queries were some of the rows.
     """
 
     vectors: Floats
@@ -40,6 +43,7 @@ class Material:
     card: Card
     kept: Numbers
     data: str
+    digest: str
     notes: tuple[str, ...]
     whole_of: int
     held_out: bool = False
@@ -74,7 +78,7 @@ def material(
     check_enough(len(queries))
     own = _own_rows(database, queries)
     if not len(own):
-        return _settled(database, queries, terms, judgements, (np.arange(len(database)), len(database)))
+        return _settled(database, queries, terms, judgements, (np.arange(len(database)), database))
     if len(own) > SHARE * len(database) + ENOUGH:
         raise InputError(
             f"{len(own):,} of the {len(database):,} rows of {database.path} are queries, too, and would find "
@@ -82,7 +86,7 @@ def material(
         )
     kept = np.setdiff1d(np.arange(len(database)), own)
     note = f"{len(own):,} rows are queries, too, and would find themselves: held out while planning"
-    return _settled(_held(database).only(kept), queries, terms, judgements, (kept, len(database)), (note,))
+    return _settled(_held(database).only(kept), queries, terms, judgements, (kept, database), (note,))
 
 
 def _held_out(database: Embedded, terms: Terms, judgements: Judgements | None) -> Material:
@@ -95,11 +99,11 @@ def _held_out(database: Embedded, terms: Terms, judgements: Judgements | None) -
     if judgements is not None:
         raise InputError("judgements name queries of their own, and there are none; give the queries that they judge")
     chosen = np.sort(np.random.default_rng(terms.seed).choice(len(database), count, replace=False))
-    kept = np.setdiff1d(np.arange(len(database)), chosen)
+    kept = np.flatnonzero(~np.isin(names := digests(database.vectors), names[chosen]))  # nor their copies
     note = f"{count:,} of {len(database):,} rows, drawn at random, were held out as queries"
     whole = _held(database)
     return replace(
-        _settled(whole.only(kept), whole.only(chosen), terms, None, (kept, len(database)), (note,)), held_out=True
+        _settled(whole.only(kept), whole.only(chosen), terms, None, (kept, database), (note,)), held_out=True
     )
 
 
@@ -118,10 +122,10 @@ def _settled(
     queries: Embedded,
     terms: Terms,
     judgements: Judgements | None,
-    kept: tuple[Numbers, int],
+    kept: tuple[Numbers, Embedded],
     notes: tuple[str, ...] = (),
 ) -> Material:
-    places, whole_of = kept
+    places, whole = kept
     vectors, asked = _floats(database), _floats(queries)
     truth = Truth.of(asked, vectors, terms.k, database.card.metric)
     value = worth(terms, database, queries, truth, judgements)
@@ -134,8 +138,9 @@ def _settled(
         database.card,
         places,
         str(database.path),
+        digest(whole.vectors),
         (*notes, *value.notes),
-        whole_of,
+        len(whole),
     )
 
 
@@ -157,3 +162,11 @@ def sampled(found: Material, asked: Numbers, terms: Terms, rows: Numbers) -> tup
         found, vectors=vectors, queries=queries, worth=Recall.of(truth), same=found.same[asked], kept=found.kept[rows]
     )
     return small, terms
+
+
+def digest(vectors: npt.NDArray[Any]) -> str:
+    """SHA-256 of all rows as float32."""
+    found = hashlib.sha256()
+    for start in range(0, len(vectors), CHUNK):
+        found.update(np.ascontiguousarray(vectors[start : start + CHUNK], np.float32).data)
+    return found.hexdigest()

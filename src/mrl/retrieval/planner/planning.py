@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 from collections.abc import Callable, Sequence
@@ -18,7 +17,6 @@ from mrl.nesting import Nesting, unit_prefix
 from mrl.promise import Estimate, estimate
 from mrl.retrieval import threads
 from mrl.retrieval.building import BuildSpec, Progress, silent
-from mrl.retrieval.encodings import CHUNK, Floats
 from mrl.retrieval.index import Index
 from mrl.retrieval.layout import Layout
 from mrl.retrieval.leading import Leading, fit_leading
@@ -29,7 +27,7 @@ from mrl.retrieval.planner.grid import Way
 from mrl.retrieval.planner.material import Material, material, sampled
 from mrl.retrieval.planner.planned import Planned
 from mrl.retrieval.planner.points import EXACT, Point
-from mrl.retrieval.planner.selection import Seen, Selection, parts, selected
+from mrl.retrieval.planner.selection import Seen, Selection, check_enough, parts, selected
 from mrl.retrieval.planner.telling import told
 from mrl.retrieval.planner.terms import Terms
 from mrl.retrieval.planner.trial import Bench, Candidate, Trial
@@ -40,7 +38,8 @@ from mrl.vectors import Embedded
 Numbers = npt.NDArray[np.int64]
 Told = Callable[[str], object]
 
-NEAR, FEW, MANY = 1.2, 10, 24  # times the best cost, and how many of these are run; plans of a frontier at most
+NEAR, FEW, MANY = 1.2, 8, 24  # times the best cost, and how many of these are run; plans of a frontier at most
+CLOSE = 0.03  # of the measure: plans with other engines are shown from so much below the terms on
 LARGE, SAMPLE = 200_000, 100_000  # rows from which on ways are explored on a sample, and of how many
 MOST_DIMS = grid.DIMS[-1]
 FITTED_ON = 8_192  # rows that the map is fitted on
@@ -94,6 +93,7 @@ def plan(
     terms = Terms() if terms is None else terms
     progress("finding what the exact search finds")
     found = material(database, queries, terms, judgements)
+    check_enough(len(found.same), int(found.same.max(initial=-1)) + 1)
     tune = tuned(found.same, terms.seed)
     way, explorer = _explored(found, terms, tune, progress)
     progress(f"measuring plans with {way}")
@@ -137,10 +137,12 @@ def _chosen(explorer: Explorer, way: Way) -> list[tuple[Candidate, Trial]]:
     """The way's frontier, its plans that may be the cheapest, and the frontier of all other ways."""
     mine = explorer.candidates[way]
     others = [each for other, some in explorer.candidates.items() if other != way for each in some]
-    objective = explorer.terms.objective
-    likely = sorted((c for c in mine if explorer.likely(c)), key=lambda c: c.cost(objective))
+    terms = explorer.terms
+    objective = terms.objective
+    likely = sorted(mine, key=lambda c: (explorer.short(c), c.cost(objective)))
     near = [c for c in likely if c.cost(objective) <= NEAR * likely[0].cost(objective)][:FEW]
-    chosen = {c.plan: c for c in (*explorer.front(mine)[-MANY:], *near, *explorer.front(others)[-FEW:])}
+    good = [each for each in others if explorer.quality(each) >= 1 - terms.allowed - CLOSE]
+    chosen = {c.plan: c for c in (*explorer.front(mine)[-MANY:], *near, *explorer.front(good)[-FEW:])}
     return [(c, explorer.trials[c.way]) for c in chosen.values()]
 
 
@@ -163,8 +165,8 @@ def _draft(found: Material, terms: Terms, explorer: Explorer, way: Way, finals: 
         sentences=(*told(selection, seen, terms), *found.notes),
         queries=selection.queries,
         data=found.data,
-        rows=len(found.vectors),
-        digest=digest(found.vectors),
+        rows=found.whole_of,
+        digest=found.digest,
         full=selection.full,
         held_out=found.held_out,
         threads=threads.count(),
@@ -218,14 +220,6 @@ def _points(selection: Selection, mine: Sequence[Final], rest: Sequence[Final], 
 def _point(one: Final, quality: Estimate, promised: float | None) -> Point:
     plan, ready = one.candidate.plan, promised is not None
     return Point(plan, *quality, promised, one.ms, one.qps, one.candidate.bytes, ready, one.build_s)
-
-
-def digest(vectors: Floats) -> str:
-    """SHA-256 of all rows as float32."""
-    found = hashlib.sha256()
-    for start in range(0, len(vectors), CHUNK):
-        found.update(np.ascontiguousarray(vectors[start : start + CHUNK]).data)
-    return found.hexdigest()
 
 
 def machine() -> dict[str, str]:

@@ -23,7 +23,7 @@ from mrl.retrieval.planner.lists import best
 from mrl.retrieval.planner.material import Material
 from mrl.retrieval.planner.memory import Memory
 from mrl.retrieval.proposers import Proposer
-from mrl.retrieval.quick import Pipeline
+from mrl.retrieval.quick import Pipeline, rescaled
 
 TIMED = 100  # queries that a time is the median of
 
@@ -148,7 +148,8 @@ class Trial:
     def _times(self, engine: Engine, cut: Floats, count: int, queries: Floats) -> tuple[float, float]:
         """Milliseconds of one query alone up to its proposals, and seconds of one in a batch."""
         ask, columns = self.proposer.bound(engine, count), self.bench.columns(self.way)
-        pipeline = Pipeline(columns, self.way.dim, ask, _same, (), CODES[self.bench.material.by])
+        by = self.bench.material.by
+        pipeline = Pipeline(columns, self.way.dim, ask, _same, (), CODES[by], rescaled(engine, by))
         single = median_seconds(lambda query: pipeline.run(query[None]), queries)
         began = time.perf_counter()
         self.proposed(engine, cut, count)

@@ -121,6 +121,7 @@ def test_every_command_is_one_that_can_be_given():
         "mrl recheck here NEW_QUERIES",
     ]
     assert Plan.parse(commands[2].split()[-1]) == PICK
+    assert "mrl recheck 'my index' NEW" in unescape(page(FOUND, where="my index"))
     terms = Terms(measure="nDCG", tolerance=0.02)
     judged = page(replace(FOUND, terms=terms, measure="nDCG@10", full=0.6, held_out=True))
     assert "--tolerance 0.02" in judged

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from shlex import quote
 
 from mrl.disk import absent, new_folder, write
 from mrl.report.figures import png, svg
@@ -69,9 +70,9 @@ def _page(planned: Planned, heading: str, where: str, drawings: Mapping[Objectiv
         tag("div", *(_figure(planned, across, each) for across, each in drawings.items()), class_="figures"),
         tag("h2", "All plans"),
         plans(planned),
+        _how(planned),
         tag("h2", "To search by it"),
         *_commands(planned, where),
-        _footer(planned),
     )
 
 
@@ -135,16 +136,16 @@ def _ends(planned: Planned, across: Objective) -> str:
 
 def _commands(planned: Planned, where: str) -> Iterator[Markup]:
     """By need and by the very plan, in a shell and in Python."""
-    k, point = planned.terms.k, planned.picked
+    k, point, folder = planned.terms.k, planned.picked, quote(where)
     if point is None or point.plan is None:
-        yield from _command("", f"mrl search {where} QUERIES -k {k}")
+        yield from _command("", f"mrl search {folder} QUERIES -k {k}")
         return
     name, value = _need(planned)
     by_need = "By need: the cheapest plan of these that promises it. Say less, or a budget, and another one answers."
-    yield from _command(by_need, f"mrl search {where} QUERIES -k {k} --{name} {value}")
+    yield from _command(by_need, f"mrl search {folder} QUERIES -k {k} --{name} {value}")
     yield from _command("From Python.", f"mrl.retrieval.Index.open({where!r}).search(queries, {k}, {name}={value}).ids")
-    yield from _command("By this very plan.", f"mrl search {where} QUERIES -k {k} --plan {point.plan.spec}")
-    yield from _command("Does the promise still hold? New queries tell.", f"mrl recheck {where} NEW_QUERIES")
+    yield from _command("By this very plan.", f"mrl search {folder} QUERIES -k {k} --plan {point.plan.spec}")
+    yield from _command("Does the promise still hold? New queries tell.", f"mrl recheck {folder} NEW_QUERIES")
 
 
 def _command(said: str, text: str) -> Iterator[Markup]:
@@ -160,10 +161,10 @@ def _need(planned: Planned) -> tuple[str, str]:
     return ("recall", f"{round(1 - allowed, 10):g}") if recall else ("tolerance", f"{allowed:g}")
 
 
-def _footer(planned: Planned) -> Markup:
-    """How it was measured."""
+def _how(planned: Planned) -> Markup:
+    """What was asked of what, and what the words of the table mean."""
     entries = (join(tag("dt", term), tag("dd", unbroken(text))) for term, text in _measured(planned))
-    return join(tag("h2", "How it was measured"), tag("footer", tag("dl", *entries)))
+    return tag("section", tag("h2", "How it was measured"), tag("footer", tag("dl", *entries)))
 
 
 def _measured(planned: Planned) -> Iterator[tuple[str, str]]:

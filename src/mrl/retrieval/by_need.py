@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from mrl.errors import InputError
@@ -52,6 +53,9 @@ def answer(snapshot: Snapshot, need: Need, k: int, *, filtered: bool) -> Answer:
     wanted = {name: value for name, value in need.items() if value is not None}
     if unknown := set(wanted) - set(Need.__annotations__):
         raise InputError(f"a search is asked for {', '.join(Need.__annotations__)}, got {', '.join(sorted(unknown))}")
+    for name, value in wanted.items():
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise InputError(f"{name} must be a number, got {value!r}")
     if planned is None:
         asked = ", ".join(f"{name} = {value}" for name, value in wanted.items()) or "what is wanted"
         raise InputError(
@@ -77,7 +81,7 @@ def _point(planned: Planned, wanted: dict[str, object]) -> tuple[Point, float | 
         raise InputError(f"a search is asked for a target or for a budget, got {', '.join(wanted)}; give one")
     if not targets:
         return planned.within(**budgets), None
-    value: Any = wanted[targets[0]]  # whether it is a number is asked there
+    value: Any = wanted[targets[0]]
     if targets[0] == "recall":
         return planned.at_recall(value), float(value)
     return planned.at_tolerance(value), 1 - float(value)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mrl.disk import Content, Draft
-from mrl.errors import CardError, NestingError
+from mrl.errors import CardError, InputError, NestingError
 from mrl.retrieval import proposers, threads
 from mrl.retrieval.encodings import Floats
 from mrl.retrieval.engine import Engine, engine_text, of_build
@@ -50,8 +50,9 @@ def add_engine(
         about, files = _with_map(snapshot, about, others, turn)
     if snapshot.blocks:
         name, numbers = f"{number:06d}.graph", tuple(block.about.number for block in snapshot.blocks)
-        about = replace(about, file=name, blocks=numbers, factor=_factor(snapshot, about, turn))
-        made = _filled(snapshot, about, turn, progress) if index is None else index
+        about = replace(about, file=name, blocks=numbers)
+        about = about if index is not None else replace(about, factor=_factor(snapshot, about, turn))
+        made = _filled(snapshot, about, turn, progress) if index is None else _checked(index, snapshot, dim)
         files[name] = _written(snapshot, name, made)
     number += bool(files)
     publish(snapshot.folder, replace(snapshot.contents, engines=(about, *others), next=number), files)
@@ -108,6 +109,16 @@ def _factor(snapshot: Snapshot, about: EngineAbout, turn: Leading | None) -> flo
     if snapshot.card.metric == "cosine" or longest == 0:
         return 1.0
     return 2.0 ** math.floor(math.log2(LARGEST) - math.log2(longest))
+
+
+def _checked(index: Any, snapshot: Snapshot, dim: int) -> Any:
+    """InputError unless FAISS's index has as many rows and dims as it should."""
+    if (index.ntotal, index.d) != (snapshot.positions, dim):
+        raise InputError(
+            f"the engine that was built has {index.ntotal:,} rows of {index.d} dims, {snapshot.folder.path} has "
+            f"{snapshot.positions:,} and {dim} are wanted; build it of the same rows, or leave it out"
+        )
+    return index
 
 
 def _filled(snapshot: Snapshot, about: EngineAbout, turn: Leading | None, progress: Progress) -> Any:

@@ -7,20 +7,20 @@ best dim and at its neighbours. One engine gives all its plans at once (`trial`)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from mrl.retrieval.engine import HNSW, Engine
+from mrl.retrieval.engine import HNSW, IVF, Engine, RaBitQ
 from mrl.retrieval.planner import grid
 from mrl.retrieval.planner.grid import Way
 from mrl.retrieval.planner.selection import SHARE, Seen, Z, sequence
 from mrl.retrieval.planner.terms import Terms
 from mrl.retrieval.planner.trial import Bench, Candidate, Trial
 
-FIRST = HNSW(16, 40, codes="int8")
+FIRST, NEAR = HNSW(16, 40, codes="int8"), 1.5  # times the best cost, up to which lists are varied
 TESTS = (1 - 2 * SHARE) / SHARE  # times the tune queries: those that the tests will have
 
 Numbers = npt.NDArray[np.int64]
@@ -73,27 +73,35 @@ class Explorer:
             self.trials[way], self.candidates[way] = trial, list(trial.candidates(self._tune))
 
     def explore(self, mapped: Iterable[bool]) -> Way:
-        """Climb, and try what is beside the way; the best."""
+        """Climb the dims, then change one thing of the graph at a time, then try lists and a scan of bits; the best."""
         ladder = grid.dims(self.bench.width)
         found = min((self._climb(ladder, each) for each in mapped), key=self.best)
-        for engine in self._others():
-            found = min((found, replace(found, engine=engine)), key=self.best)
+        for change in grid.CHANGES:
+            found = min((found, replace(found, engine=replace(found.engine, **change))), key=self.best)
         found = self._climb_from(ladder, found)
-        for lists in grid.engines(self.bench.memory.rows):
-            if not isinstance(lists, HNSW):
-                found = min((found, replace(found, engine=lists)), key=self.best)
+        found = min((found, *(replace(found, engine=engine) for engine in self._lists(found))), key=self.best)
         if not isinstance(found.engine, HNSW):
             found = self._climb_from(ladder, found)
         if self._lossy(found) or self.bench.width <= 2 * found.dim:
             found = min((found, Way(False, self.bench.width, FIRST)), key=self.best)
         return found
 
+    def _lists(self, found: Way) -> Iterator[Engine]:
+        """A scan of bits, lists of the middle number, and other numbers if these come near."""
+        yield RaBitQ()
+        few, middle, many = grid.lists(self.bench.memory.rows)
+        for codes in grid.CODES:
+            yield (engine := IVF(middle, codes=codes))
+            if self._near(replace(found, engine=engine), found):
+                yield from (IVF(few, codes=codes), IVF(many, codes=codes))
+
+    def _near(self, way: Way, other: Way) -> bool:
+        (short, cost), (least, best) = self.best(way), self.best(other)
+        return short <= least and cost <= NEAR * best
+
     def _lossy(self, way: Way) -> bool:
         """Whether all its plans lose more than the terms allow, whatever more queries would tell."""
         return all(self.quality(each) < 1 - self.terms.allowed for each in self.candidates[way])
-
-    def _others(self) -> tuple[Engine, ...]:
-        return tuple(engine for engine in grid.GRAPHS if engine != FIRST)
 
     def _climb(self, ladder: tuple[int, ...], mapped: bool) -> Way:
         start = min(ladder, key=lambda dim: abs(np.log(dim / 96)))

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import ceil, sqrt
+from math import log2, sqrt
 
 from mrl.retrieval.encodings import bytes_per_row
-from mrl.retrieval.engine import HNSW, IVF, Engine, RaBitQ, engine_text
+from mrl.retrieval.engine import HNSW, IVF, Engine, engine_text
 from mrl.retrieval.plan import REFERENCE, Plan, Stage
 
 DIMS = (16, 24, 32, 48, 64, 96, 128, 192, 256)
 EFS = (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
 PROBES = (1, 2, 4, 8, 16, 32, 64, 128)
 KEEPS = (10, 12, 16, 20, 25, 30, 40, 50, 60, 75, 100, 150, 200, 300)
-GRAPHS = tuple(
-    HNSW(m, ef, codes=codes) for m, ef in ((16, 40), (32, 40), (16, 100), (32, 100)) for codes in ("int8", "float16")
-)
+CHANGES = ({"m": 32}, {"ef_construction": 100}, {"codes": "float16"})  # of a graph with 16, 40 and int8
 CODES = ("1bit", "int8")  # of lists
 LONGEST = KEEPS[-1]  # proposals that lists and scans are asked for
 CHAINS = (("float32",), ("int12",), ("int8",), ("int8", "float32"), ("int8", "int12"))
@@ -36,13 +34,10 @@ class Way:
         return f"{self.dim}/{engine_text(self.engine)}" + (" mapped" if self.mapped else "")
 
 
-def engines(rows: int) -> Iterator[Engine]:
-    """All that may be built over so many rows."""
-    yield from GRAPHS
-    for lists in sorted({2 ** ceil(sqrt(rows)).bit_length() // part for part in (1, 2, 4)}):
-        for codes in CODES:
-            yield IVF(lists, codes=codes)
-    yield RaBitQ()
+def lists(rows: int) -> tuple[int, int, int]:
+    """Numbers of lists that are tried over so many rows: about the root of them, half and twice that."""
+    middle = 2 ** round(log2(sqrt(rows)))
+    return max(middle // 2, 1), middle, min(2 * middle, rows)
 
 
 def dims(width: int) -> tuple[int, ...]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from mrl.retrieval.building import BuildSpec, Progress, silent
 from mrl.retrieval.index import Index
 from mrl.retrieval.layout import Layout
 from mrl.retrieval.leading import Leading, fit_leading
+from mrl.retrieval.plan import Plan
 from mrl.retrieval.planner import grid
 from mrl.retrieval.planner.exploring import Explorer
 from mrl.retrieval.planner.final import Final, exact_seconds, measured
@@ -32,7 +34,7 @@ from mrl.retrieval.planner.telling import told
 from mrl.retrieval.planner.terms import Terms
 from mrl.retrieval.planner.trial import Bench, Candidate, Trial
 from mrl.retrieval.proposers import library
-from mrl.retrieval.rows import Rows, spread
+from mrl.retrieval.rows import Batch, Rows, spread
 from mrl.vectors import Embedded
 
 Numbers = npt.NDArray[np.int64]
@@ -49,7 +51,7 @@ FITTED_ON = 8_192  # rows that the map is fitted on
 class Draft:
     """What was planned, and what it takes to build it.
 
-    planned: to be kept beside the index. turn: the map of the pick's engine, or None. made: FAISS's index of all rows,
+    planned: to be kept beside the index. turn: the map of the engine, or None. made: FAISS's index of all rows,
     in order, where that was built while planning.
     """
 
@@ -59,19 +61,39 @@ class Draft:
 
     def layout(self, width: int) -> Layout:
         """Cuts and encodings that the ready plans read."""
-        plans = [point.plan for point in self.planned.points if point.plan is not None and point.ready]
+        plans = self._ready()
         cuts = {stage.dim for plan in plans for stage in plan.stages[bool(plan.map) :]} | {width}
         names = {stage.encoding for plan in plans for stage in plan.stages} - {"reference"}
         return Layout.of(Nesting(tuple(sorted(cuts))), beside=dict.fromkeys(sorted(names), width))
 
     def build(self, path: str | Path, rows: Rows, progress: Progress = silent) -> Index:
-        """An index of the rows that were planned for, with the pick's engine and what was planned."""
-        index = Index.build(path, rows, BuildSpec(self.layout(rows.card.width)), progress)
-        if self.planned.picked is not None and (plan := self.planned.picked.plan) is not None:
-            first = plan.stages[0]
-            index.add_engine(first.dim, first.engine, self.turn, progress=progress, made=self.made)
+        """An index of the rows that were planned for, with the engine of the ready plans and what was planned.
+
+        The engine that was built while planning is taken if these are the same rows in the same order.
+        """
+        hashed = hashlib.sha256()
+        source = rows if self.made is None else _hashing(rows, hashed)
+        index = Index.build(path, source, BuildSpec(self.layout(rows.card.width)), progress)
+        if plans := self._ready():
+            first, same = plans[0].stages[0], hashed.hexdigest() == self.planned.digest
+            index.add_engine(first.dim, first.engine, self.turn, progress=progress, made=self.made if same else None)
         index.keep_planned(self.planned)
         return index
+
+    def _ready(self) -> list[Plan]:
+        """All begin with the same engine: only its plans were tested."""
+        return [point.plan for point in self.planned.points if point.plan is not None and point.ready]
+
+
+def _hashing(rows: Rows, hashed: Any) -> Rows:
+    """The same rows, of which `hashed` has taken all, as `material.digest` does, once they are read."""
+
+    def batches() -> Iterator[Batch]:
+        for batch in rows.batches():
+            hashed.update(np.ascontiguousarray(batch.vectors, np.float32).data)
+            yield batch
+
+    return replace(rows, batches=batches)
 
 
 def plan(
@@ -95,7 +117,7 @@ def plan(
     found = material(database, queries, terms, judgements)
     check_enough(len(found.same), int(found.same.max(initial=-1)) + 1)
     tune = tuned(found.same, terms.seed)
-    way, explorer = _explored(found, terms, tune, progress)
+    way, explorer = explored(found, terms, tune, progress)
     progress(f"measuring plans with {way}")
     finals = measured(_chosen(explorer, way))
     return _draft(found, terms, explorer, way, finals)
@@ -117,16 +139,22 @@ def fitted_map(found: Material) -> Leading | None:
     return fit_leading(unit_prefix(sample, width) if found.by == "cosine" else sample, dims[-1])
 
 
-def _explored(found: Material, terms: Terms, tune: Numbers, progress: Told) -> tuple[Way, Explorer]:
-    """The best way, and the explorer that has its trial over all rows."""
+def explored(
+    found: Material, terms: Terms, tune: Numbers, progress: Told, sizes: tuple[int, int] = (LARGE, SAMPLE)
+) -> tuple[Way, Explorer]:
+    """The best way, and the explorer that has its trial over all rows.
+
+    tune: places of the queries that are looked at. sizes: from how many rows on a sample is explored, and of how many.
+    """
+    large, sample = sizes
     turn = fitted_map(found)
     spaces = [False, True] if turn is None or len(found.card.nesting) > 1 else [True]
     spaces = [False] if turn is None else spaces
     whole = Bench.of(found, turn)
-    if len(found.vectors) < LARGE:
+    if len(found.vectors) < large:
         explorer = Explorer(whole, terms, tune, progress)
         return explorer.explore(spaces), explorer
-    small, asked = sampled(found, tune, terms, spread(len(found.vectors), SAMPLE))
+    small, asked = sampled(found, tune, terms, spread(len(found.vectors), sample))
     way = Explorer(Bench.of(small, turn), asked, np.arange(len(tune)), progress).explore(spaces)
     explorer = Explorer(whole, terms, tune, progress)
     explorer.look(way)

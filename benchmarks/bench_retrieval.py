@@ -31,7 +31,8 @@ from vector_sets import product_types, products, unit
 from mrl import Card, Nesting
 from mrl.evaluation.measures import average_precision
 from mrl.retrieval import BuildSpec, Index, Layout, Plan, Rows
-from mrl.retrieval.planner import Terms, plan
+from mrl.retrieval.planner import Terms
+from mrl.retrieval.planner import plan as plan_search
 from mrl.vectors import Held
 
 K, LISTS = 10, (200, 100, 50, 25, 10)
@@ -128,7 +129,7 @@ def planned(data: Path | None, folder: Path, pairs: int) -> dict[str, object]:
     card, own = Card(known.card.model, 512, known.card.nesting), np.arange(len(queries)) % 5 == 0
     classes, wanted = known.need_labels(), asked.need_labels()
     tuned = Held.of(queries[~own], card, wanted[~own])
-    draft = plan(Held.of(rows, card, classes), tuned, Terms(k=K, measure="mAP", tolerance=TOLERANCE))
+    draft = plan_search(Held.of(rows, card, classes), tuned, Terms(k=K, measure="mAP", tolerance=TOLERANCE))
     print("\n".join([*draft.planned.table(), str(draft.planned)]))
     index = draft.build(folder / "planned", Rows.of(rows, card))
     best = draft.planned.picked.plan if draft.planned.picked else None
@@ -143,7 +144,7 @@ def planned(data: Path | None, folder: Path, pairs: int) -> dict[str, object]:
         for s in (lambda q: flat.search(q, K), lambda q: index.search(q, K))
     ]
     batch = paired(lambda: found(task, best), lambda: flat.search(task.queries, K), pairs=pairs)
-    print(f"planned for mAP@10: {best}: {mine[0]:.3f} of {truth[0]:.3f}; single {singles[0]}; batch {batch}")
+    print(f"{best}: mAP@10 {mine[0]:.3f} of {truth[0]:.3f}; single {singles[0]}; batch {batch}")
     return {
         "plan": str(best),
         "promise": draft.planned.promise and draft.planned.promise.sentence,

@@ -16,7 +16,7 @@ from mrl import Table
 from mrl.cli import app
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
-VERBS = "demo train embed evaluate export report search inspect choose migrate".split()
+VERBS = "demo train embed evaluate export report search inspect choose migrate plan recheck".split()
 
 
 def blocks(language: str) -> list[str]:
@@ -49,7 +49,7 @@ def test_the_blocks_about_what_the_demo_left(here, capsys):
     assert (here / "smaller" / "manifest.json").is_file()
     assert len((here / "found.jsonl").read_text().splitlines()) == 359
     names: dict[str, object] = {}
-    for block in blocks("python"):
+    for block in (each for each in blocks("python") if "later" not in each):
         exec(compile(block, "README.md", "exec"), names)
     assert re.search(r"^ 16 dims,  64 bytes: 0\.\d{3} \[0\.\d{3}, ", capsys.readouterr().out, re.MULTILINE)
 
@@ -61,6 +61,18 @@ def test_the_commands_for_frozen_vectors(here):
     assert (here / "map.onnx").is_file()
     assert (here / "looked" / "report.html").is_file()
     assert Table.open("small").card.width == 8
+
+
+@pytest.mark.slow
+def test_the_commands_that_plan(here):
+    make, use = (block for block in blocks("python") if "later" in block)
+    names: dict[str, object] = {}
+    exec(compile(make, "README.md", "exec"), names)
+    for words in commands("mrl plan rows.npy"):
+        run(*words)
+    assert (here / "frontier" / "report.html").is_file()
+    exec(compile(use, "README.md", "exec"), names)
+    assert (here / "little" / "manifest.json").is_file()
 
 
 def test_the_commands_for_ones_own_images(here):
@@ -114,7 +126,7 @@ def shards(here: Path) -> None:
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_explains_itself(verb):
     text = run(verb, "--help")
-    assert "--out" in text
+    assert ("--out" in text) == (verb != "recheck")
 
 
 def test_the_readme_names_every_verb():

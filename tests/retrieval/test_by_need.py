@@ -162,7 +162,9 @@ def test_needs_that_cannot_be_answered_are_refused(index, need, said):
 def test_an_index_that_was_not_planned_says_so(tmp_path):
     index = made.index(tmp_path / "i", made.random(30, 16))
     assert (index.planned, index.stale) == (None, False)
-    with pytest.raises(InputError, match=r"was not planned, so no plan is known to keep budget_ms = 3; plan it: mrl pl"):
+    with pytest.raises(
+        InputError, match=r"was not planned, so no plan is known to keep budget_ms = 3; plan it: mrl pl"
+    ):
         index.search(QUERIES, budget_ms=3)
     with pytest.raises(InputError, match=r"recall must be a number, got '0\.9'"):
         index.search(QUERIES, recall="0.9")

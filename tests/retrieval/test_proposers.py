@@ -57,7 +57,9 @@ def test_rows_are_prefixes_as_the_metric_compares_them(metric):
 
 def test_what_cannot_be_made_is_refused():
     rows = cut(clustered(10), 8, "cosine")
-    with pytest.raises(InputError, match=r"an IVF with 20 lists needs as many rows to fit them on, got 10; ask for few"):
+    with pytest.raises(
+        InputError, match=r"an IVF with 20 lists needs as many rows to fit them on, got 10; ask for few"
+    ):
         built(IVF(20), rows, "cosine", 1)
     with pytest.raises(InputError, match=r"Scan\(\) has nothing to build: a scan reads the store"):
         trained(Scan(), 8, "cosine", rows)

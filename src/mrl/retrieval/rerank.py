@@ -51,7 +51,8 @@ class Record:
     scales: npt.NDArray[np.uint64]
     norms: npt.NDArray[np.uint64]
     firsts: npt.NDArray[np.int64]
-    where: tuple[Any, ...] = ()  # all of these, as the compiled loops take them
+    owners: tuple[Any, ...] = ()  # of the memory that the addresses lie in, kept as long as these
+    where: tuple[Any, ...] = ()  # all but the owners, as the compiled loops take them
 
     def __post_init__(self) -> None:
         where = (self.kinds, self.ends, self.strides, self.codes, self.scales, self.norms, self.firsts)
@@ -76,6 +77,7 @@ class Record:
             np.array([[part.scales.ctypes.data for part in row] for row in parts], np.uint64),
             np.array([(row.ctypes.data, row.strides[0]) for row in lengths], np.uint64),
             np.array(firsts),
+            (parts, lengths),
         )
 
     def reranked(self, metric: Metric, queries: Floats, positions: npt.NDArray[np.int64], keep: int) -> Candidates:

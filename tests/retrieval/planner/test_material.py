@@ -42,7 +42,9 @@ def test_float16_rows_are_found_among_float32_queries():
 
 
 def test_a_table_of_queries_is_no_database():
-    with pytest.raises(InputError, match=r"80 of the 80 rows of rows are queries, too, and would find themselves; give"):
+    with pytest.raises(
+        InputError, match=r"80 of the 80 rows of rows are queries, too, and would find themselves; give"
+    ):
         material(held(QUERIES), held(QUERIES), TERMS)
 
 

@@ -52,10 +52,10 @@ def test_every_knob_every_list_and_every_chain_is_there_once():
     trial = Trial.of(bench(), Way(True, 8, IVF(16, codes="int8")))
     candidates = list(trial.candidates(np.arange(60)))
     assert len({each.plan for each in candidates}) == len(candidates)
-    first = [each for each in candidates if each.engine.probes == 1]
-    keeps = grid.keeps(300, 5)
+    last = [each for each in candidates if each.engine.probes == candidates[-1].engine.probes]
+    keeps = grid.keeps(max(each.keep for each in last), 5)
     short = [keep for keep in keeps if keep <= 10]  # too few for a stage between
-    assert len(first) == len(keeps) * 5 - len(short) * 2
+    assert len(last) == len(keeps) * 5 - len(short) * 2
     assert all(each.ms > 0 and each.seconds > 0 and each.bytes > 0 for each in candidates)
     best = {each.engine.probes: each.values.mean() for each in candidates}
     assert max(best) < 16 or max(best.values()) > 0.99  # no wider search is tried than brings anything
@@ -63,12 +63,11 @@ def test_every_knob_every_list_and_every_chain_is_there_once():
 
 def test_fewer_rows_than_are_asked_for():
     few = material(held(ROWS[:6]), held(QUERIES), TERMS)
-    for engine in grid.engines(6):
+    for engine in (ENGINES[0], *(IVF(lists, codes="int8") for lists in grid.lists(6)), RaBitQ()):
         trial = Trial.of(Bench.of(few, None), Way(False, 24, engine))
         candidates = list(trial.candidates(np.arange(60)))
-        assert candidates
-        assert all(each.keep <= 6 for each in candidates)
-        assert max(each.values.mean() for each in candidates) >= 0.5
+        assert {each.keep for each in candidates} <= {5, 6}
+        assert all(each.values.mean() >= 0.5 for each in candidates)
 
 
 def test_what_is_left_is_measured_on_all_queries():

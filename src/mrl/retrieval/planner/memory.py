@@ -43,6 +43,7 @@ class Memory:
             np.array([[coded.scales.ctypes.data]], np.uint64),
             np.array([[self._norms.ctypes.data, self._norms.strides[0]]], np.uint64),
             np.array([0, self.rows]),
+            (coded, self._norms),
         )
 
     def _coded(self, encoding: str) -> Coded:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from mrl.errors import InputError
 from mrl.options import check_number
 from mrl.promise import Estimate, Parts, Promise
 from mrl.promise.promise import STALE
-from mrl.retrieval.planner.points import COLUMNS, ROUNDING, Point, plain
+from mrl.retrieval.planner.points import COLUMNS, Point, plain
 from mrl.retrieval.planner.terms import Terms
 
 KIND = "mrl-planned"
@@ -99,7 +100,7 @@ class Planned:
         return Promise(
             subject=str(point.plan),
             measure=self.measure,
-            tolerance=round(min(max(1 - kept, ROUNDING), 1.0), 10),
+            tolerance=_up(1 - kept),
             confidence=self.terms.confidence,
             lost=Estimate(self.full - point.quality, self.full - point.high, self.full - point.low),
             queries=self.queries,
@@ -167,9 +168,7 @@ class Planned:
                 return point
         tested = [point for point in ready if point.promised is not None]
         if not tested:
-            raise InputError(
-                f"no plan that is ready promises anything, and {asked} was asked; plan again, with --index"
-            )
+            raise InputError(f"no plan that is ready promises anything, and {asked} was asked; plan again")
         best = max(tested, key=lambda point: point.promised or 0.0)
         raise InputError(
             f"no plan that is ready promises {asked}; the best promises {best.promised:.4f}: {best}, "
@@ -189,6 +188,11 @@ class Planned:
             f"no plan that is ready fits within {' and '.join(budgets)}; the fastest, {fast}, takes {fast.ms:.3g} ms "
             f"and {fast.bytes:,} bytes, the smallest, {small}, {small.ms:.3g} ms and {small.bytes:,} bytes; give more"
         )
+
+
+def _up(loss: float) -> float:
+    """A loss to four digits, never less; above 0 and at most 1."""
+    return min(max(ceil(round(loss * 1e4, 6)) / 1e4, 1e-4), 1.0)
 
 
 def _line(cells: Iterable[str], widths: list[int]) -> str:

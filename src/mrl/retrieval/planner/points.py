@@ -18,7 +18,8 @@ COLUMNS = ("95 %", "promised", "ms", "queries/s", "MB", "build s")  # after the 
 class Point:
     """One plan of the frontier.
 
-    plan: None is the exact search. quality: the measure's mean over the report queries; low, high: its 95 % interval,
+    plan: None is the exact search. quality: the measure's mean over the report queries, or over all of them where
+    nothing was tested; low, high: its 95 % interval,
     paired with the exact search, whose mean is taken as it is. promised: 1 minus the mean loss against the exact search
     that is surely not exceeded, so a bound of recall where that is the measure; 1 for the exact search, None where
     nothing was tested. ms: the median of one query alone. qps: queries a second in batches. bytes: the memory that

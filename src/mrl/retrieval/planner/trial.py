@@ -119,7 +119,11 @@ class Trial:
 
     def candidates(self, asked: Numbers) -> Iterator[Candidate]:
         """Every plan that begins here, worth what it is to queries (q,), places in the material. Cheapest knobs first;
-        it ends when a wider search finds no more."""
+        it ends when a wider search finds no more.
+
+        Lists are no longer than what the engine finds for each of these queries: where it finds less than a plan keeps,
+        an index scans.
+        """
         bench, k = self.bench, self.bench.material.k
         queries = bench.material.queries[asked]
         cut, before = bench.asked(self.way, queries), -1.0
@@ -127,8 +131,8 @@ class Trial:
             count = grid.longest(engine, bench.memory.rows)
             proposals, scores = self.proposed(engine, cut, count), _Scores(bench, queries)
             times = self._times(engine, cut, count, queries)
-            most = -1.0
-            for keep, chain, found in _reranked(scores, proposals, grid.keeps(count, k), k):
+            most, there = -1.0, int((proposals >= 0).all(axis=0).sum())
+            for keep, chain, found in _reranked(scores, proposals, grid.keeps(there, k), k):
                 values = np.asarray(bench.material.worth.values(found, asked), np.float64)
                 most = max(most, float(values.mean()))
                 yield self._candidate(engine, keep, chain, values, times)

@@ -123,7 +123,7 @@ def nested_task(data: Path | None, folder: Path) -> Task:
 
 
 def planned(data: Path | None, folder: Path, pairs: int) -> dict[str, object]:
-    """Adaptive retrieval planned for the paper's measure: what it loses, and how much faster than exact search it is."""
+    """Adaptive retrieval planned for the paper's measure: what it loses, and how much faster than exact it is."""
     known, asked, _ = nested_vectors(data=data)
     rows, queries = unit(known.vectors), unit(asked.vectors)
     card, own = Card(known.card.model, 512, known.card.nesting), np.arange(len(queries)) % 5 == 0

@@ -6,7 +6,7 @@ until its recall is as good as perfect. A peer is asked as its documentation tel
 made once, a batch is one call, and threads are its own.
 
 `spaces` says in which space each is tried: raw, pca (the PCA rotation) and random (a random rotation: what RaBitQ
-and PQ wish for, whose own rotation would have to be paid at each query). Queries are rotated for free. Graphs over
+wishes for, whose own rotation would have to be paid at each query). Queries are rotated for free. Graphs over
 floats are tried raw alone: a rotation changes no score, so it changes no step of theirs.
 """
 
@@ -209,7 +209,7 @@ def graphs() -> list[Peer]:
 
 def inverted(lists: Iterable[int]) -> list[Peer]:
     """IVF-flat, and IVF-PQ fast-scan and IVF-RaBitQ with refinement."""
-    found, everywhere = [], ("raw", "pca", "random")
+    found, everywhere = [], ("raw", "pca")
     for n in lists:
         probes = [p for p in PROBES if p <= n]
         name = f"IVF{n} flat"

@@ -9,7 +9,7 @@ length, inner product, recall@10 of the exact full-width result (a tie within 1e
 
 Held-out queries are dealt into tune and report halves (seeded), at most 1,000 each (500 for the million). A row is data
 × {single queries, batches of 256} × {1, 2 threads} × target {0.95, 0.99}. Each peer of `peers.py` is swept over its
-knobs, in the raw and in the PCA-rotated space (RaBitQ and PQ also in a randomly rotated one), where its queries are
+knobs, in the raw and in the PCA-rotated space (RaBitQ also in a randomly rotated one), where its queries are
 rotated for free; ours turns its own. A system's point is its fastest setting that keeps the target on tune queries.
 The peers' points that come close are timed again in turn on report queries, and the best of them meets ours in pairs
 of alternating order: median ratio with its 95 % interval; so does IndexFlatIP. A run of single queries is a loop over

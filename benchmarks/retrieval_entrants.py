@@ -93,7 +93,8 @@ class Hall:
 
 def rivals(task: Task) -> list[Peer]:
     """The peers of a task: all, or those of its own list."""
-    return [peer for peer in peers(task.lists) if not task.only or peer.name in task.only]
+    wanted = [peer for peer in peers(task.lists) if not task.only or peer.name in task.only]
+    return [peer for peer in wanted if not any(part in peer.name for part in task.without)]
 
 
 def contenders(task: str, key: str, target: float) -> list[tuple[Result, Result]]:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from cli.crowds import ASKED, CARD, CLASSES, LABELS, QUERIES, ROWS, VECTORS, WANTED, WIDTH, clouds
 from mrl import Card, Nesting, Table
 from mrl.cli.index import index as index_verbs
+from mrl.cli.migrate import migrate
 from mrl.cli.plan import plan
 from mrl.cli.search import search
 from mrl.retrieval import BuildSpec, Index, Layout, Rows
@@ -21,6 +22,7 @@ BYTES = ("--objective", "bytes")  # what is picked by times is another one on an
 APP = typer.Typer()
 APP.command()(plan)
 APP.command()(search)
+APP.command()(migrate)
 APP.add_typer(index_verbs, name="index")
 
 
@@ -150,6 +152,28 @@ def test_an_index_is_planned_where_it_is(here):
     index.refresh()
     assert index.planned.promise.sentence in said
     assert index.search(QUERIES, 10, plan=index.planned.picked.plan).counts.tolist() == [10] * ASKED
+
+
+def test_what_was_planned_is_not_copied_into_another_layout(here):
+    _, said = done("index", "relayout", here / "ix", "--out", "other", "--cuts", f"8,{WIDTH}", "--beside", "none")
+    assert "what was planned was not copied, nor is anything promised of the copy; plan it: mrl plan other\n" in said
+    _, said = done(
+        "migrate", here / "ix", "--dim", 8, "--untrained", "--out", "narrow", "--cuts", 8, "--beside", "none"
+    )
+    assert "nor is anything promised of the copy; plan it: mrl plan narrow\n" in said
+
+
+@pytest.mark.slow
+def test_an_index_is_planned_again_where_it_is(here):
+    """The engine of the first plan goes with it."""
+    index = Index.open(here / "ix").copy("ix")
+    before = len(index.snapshot.contents.engines)
+    done("plan", "ix", "--queries", here / "q.npy", "--recall", 0.7, "--k", 3, *BYTES)
+    index.refresh()
+    assert (before, len(index.snapshot.contents.engines)) == (1, 1)
+    for point in index.planned.points:
+        if point.ready:
+            assert index.search(QUERIES, 3, plan=point.plan).counts.tolist() == [3] * ASKED
 
 
 @pytest.mark.slow

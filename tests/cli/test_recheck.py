@@ -78,6 +78,20 @@ def test_queries_that_are_rows_are_left_out(folder):
     assert result.stdout == invoke("recheck", folder / "ix", folder / "new.npy").stdout
 
 
+def test_queries_that_were_planned_with_are_not_new(folder, tmp_path):
+    old = f"{folder / 'q.npy'} are planned with; give others"
+    assert old in refused(folder / "ix", folder / "q.npy")
+    np.save(tmp_path / "both.npy", np.concatenate([VECTORS[:20], QUERIES[:30], clouds(1500, 3)[0]]))
+    result = invoke("recheck", folder / "ix", tmp_path / "both.npy")
+    assert result.stderr.splitlines() == [
+        f"20 of 1,550 queries are rows of {folder / 'ix'}, and would find themselves: left out",
+        "30 of 1,550 queries were planned with, and are not new: left out",
+    ]
+    assert result.stdout == invoke("recheck", folder / "ix", folder / "new.npy").stdout
+    np.save(tmp_path / "none.npy", np.concatenate([VECTORS[:20], QUERIES[:30]]))
+    assert f"are rows of {folder / 'ix'} or planned with; give others" in refused(folder / "ix", tmp_path / "none.npy")
+
+
 def test_many_changes_make_it_stale(folder, tmp_path):
     index = Index.open(folder / "ix").copy(tmp_path / "ix")
     index.delete(np.arange(ROWS // 5))

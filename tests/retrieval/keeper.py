@@ -18,10 +18,18 @@ import pyarrow as pa
 
 from mrl.card import Card
 from mrl.nesting import Nesting
-from mrl.retrieval import BuildSpec, Index, Layout, Rows
+from mrl.promise import Parts
+from mrl.retrieval import BuildSpec, Index, Layout, Plan, Rows, proposers
+from mrl.retrieval.engine import HNSW
+from mrl.retrieval.leading import Leading
+from mrl.retrieval.planner import Planned, Point, Terms
 
 CARD = Card("kept", 8, Nesting((8,)))
 SPEC = BuildSpec(Layout.of(Nesting((3, 8)), beside={"int8": 3}))
+TURN = Leading(np.linalg.qr(np.random.default_rng(1).standard_normal((8, 8)))[0][:, :3].copy(), "pca:ab12cd34ef56")
+MAPPED = f"{TURN},3:80/hnsw+m=8+ef_construction=40+ef=80,8:70"  # finds all there are of a few rows
+PLANNED = Planned(Terms(), "recall@10", (Point(Plan.parse(MAPPED), 1, 1, 1, 0.97, 0.1, 1e4, 10**5),), 0, None,
+                  ("take it",), Parts(10, 80, 10), "rows", 10, "ab12")  # fmt: skip
 QUERIES = np.random.default_rng(0).standard_normal((3, 8)).astype(np.float32)
 MANY = 60_000  # rows of the long build
 
@@ -100,6 +108,21 @@ class Twin:
         return [name for _, name in scored[:k]], [-score for score, _ in scored[:k]]
 
 
+def plan_for(index: Index) -> Index:
+    """Give it an engine with a map of its own, and a plan that begins there."""
+    index.add_engine(3, HNSW(8, 40), TURN)
+    index.keep_planned(PLANNED)
+    return index
+
+
+def check_planned(index: Index) -> None:
+    """The plan that is kept runs, and finds what the exact search finds."""
+    assert index.planned == PLANNED
+    found, truth = index.search(QUERIES, 4, recall=0.95), index.search(QUERIES, 4)
+    assert found.plan == str(Plan.parse(MAPPED).at_k(4))
+    np.testing.assert_allclose(found.scores, truth.scores, rtol=1e-4, atol=1e-6)
+
+
 def act(index: Index, twin: Twin, verb: str, numbers: list[int], version: int) -> int:
     """Do it to the index; how many rows it says it did it to."""
     if verb == "compact":
@@ -174,7 +197,7 @@ def warm_up() -> None:
     """Load all that is compiled, which takes longer than the job."""
     with TemporaryDirectory() as scratch:
         twin = Twin()
-        index = twin.build(Path(scratch) / "index", [1])
+        index = plan_for(twin.build(Path(scratch) / "index", [1]))
         act(index, twin, "upsert", [1, 2], 1)
         index.compact()
 
@@ -185,6 +208,7 @@ def say(what: object) -> None:
 
 
 def main() -> None:
+    proposers.library()  # once for all children
     for line in sys.stdin:
         job, *arguments = line.split()
         child = os.fork()

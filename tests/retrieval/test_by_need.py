@@ -8,8 +8,10 @@ import pytest
 
 from mrl.errors import InputError
 from mrl.promise import Parts
-from mrl.retrieval import BuildSpec, Index, Plan
+from mrl.retrieval import HNSW, IVF, BuildSpec, Index, Plan, Stage, by_need
+from mrl.retrieval.keeping import is_new
 from mrl.retrieval.planner import Planned, Point, Terms
+from mrl.retrieval.state import Coming
 from retrieval import made
 
 ROWS = 400
@@ -87,8 +89,95 @@ def test_another_number_of_results_is_not_promised(index):
     assert found.ids.shape == (6, 5)
     assert found.notes == ("the promise does not apply: recall@10 was planned for, and 5 results were asked for",)
     assert found.promise == ""
-    with pytest.raises(InputError, match="cannot give k = 41 results"):
-        index.search(QUERIES, 41, recall=0.95)
+
+
+@pytest.mark.parametrize(("k", "place"), [(10, 0), (11, 2), (40, 2), (41, 3), (ROWS + 1, 3)])
+def test_a_plan_that_cannot_give_as_many_results_is_passed_over(index, k, place):
+    plan = POINTS[place].plan
+    for need in ({"recall": 0.9}, {"tolerance": 0.1}):
+        found = index.search(QUERIES, k, **need)
+        assert found.plan == ("exact" if plan is None else str(plan.at_k(k)))
+        assert found.ids.tolist() == index.search(QUERIES, k, plan=plan).ids.tolist()
+    with pytest.raises(InputError, match="no plan that is ready fits within 1 ms; the fastest, exact search, takes 5"):
+        index.search(QUERIES, 41, budget_ms=1)
+    for wrong in (0, "a", True, [3]):
+        with pytest.raises(InputError, match="k must be an integer of at least 1"):
+            index.search(QUERIES, wrong, recall=0.9)
+
+
+def test_nothing_that_gives_as_many_results(index):
+    index.keep_planned(replace(PLANNED, points=POINTS[:3]))
+    with pytest.raises(InputError, match="nothing that was planned gives k = 41 results; ask for fewer, or search ex"):
+        index.search(QUERIES, 41, recall=0.9)
+
+
+def test_a_need_is_answered_once_a_state(index):
+    def answered():
+        return by_need.answer(index.snapshot, {"recall": 0.95}, 10, filtered=False)
+
+    known = answered()
+    assert answered() is known
+    assert by_need.answer(index.snapshot, {"recall": 0.95}, 10, filtered=True) is not known
+    index.delete([3])
+    assert answered() is not known
+    index.search(QUERIES, recall=1)
+    with pytest.raises(InputError, match="recall must be a number, got True"):
+        index.search(QUERIES, recall=True)
+    with pytest.raises(InputError, match=r"recall must be a number, got \[0\.9\]"):
+        index.search(QUERIES, recall=[0.9])
+    for place in range(3 * by_need.ANSWERS_KEPT):
+        index.search(QUERIES, recall=0.1 + place / 1000)
+    assert len(index.snapshot.answers) <= by_need.ANSWERS_KEPT
+
+
+def test_changes_are_counted_whole(index):
+    """Rows that come and rows that go, together; one in the place of another is one change."""
+    payload = pa.table({"even": np.zeros(60, bool)})
+    index.upsert(made.random(60, 16, 8), ids=np.arange(ROWS - 20, ROWS + 40), payload=payload)
+    assert index.snapshot.contents.changes == 60
+    coming = Coming(Index.open(index.path).snapshot)
+    coming.add(made.random(60, 16, 9), np.arange(1000, 1060), payload)
+    coming.doom(np.arange(30))
+    coming.commit()
+    assert index.refresh().snapshot.contents.changes == 150
+    index.delete(np.arange(100, 110))
+    assert index.snapshot.contents.changes == 160
+
+
+def test_what_is_planned_is_for_the_rows_as_they_were(index):
+    before = index.snapshot.contents.changes
+    index.delete(np.arange(41))
+    index.keep_planned(PLANNED, at=before)
+    assert index.stale
+    index.keep_planned(PLANNED)
+    assert not index.stale
+
+
+def test_the_engine_of_a_plan_goes_with_it_and_no_other(index):
+    """One that the next plan names stays, and is still the plans'; one that somebody built stays always."""
+    graph, lists, own = HNSW(4, 20), IVF(4), HNSW(8, 40)
+
+    def keep(engine, built):
+        plan = Plan((Stage(8, 40, engine=engine), Stage(16, 10)))
+        points = (point("8:10,16:10", 0.9, 0.1), replace(point(None, 0.98, 0.2), plan=plan), POINTS[3])
+        index.keep_planned(replace(PLANNED, points=points), built=built)
+        assert index.search(QUERIES, recall=0.98).plan == str(plan)
+
+    index.add_engine(8, own)
+    for engine, kinds in ((graph, [graph, own]), (graph, [graph, own]), (lists, [lists, own])):
+        new = is_new(index.snapshot.contents, 8, engine, "")
+        assert new
+        index.add_engine(8, engine)
+        keep(engine, new)
+        assert [each.kind for each in index.snapshot.contents.engines] == kinds
+    keep(lists, built=False)
+    assert len(index.snapshot.contents.engines) == 2
+    assert not is_new(index.snapshot.contents, 8, own, "")
+    keep(own, built=False)
+    assert [each.kind for each in index.snapshot.contents.engines] == [own]
+    index.keep_planned(PLANNED)
+    assert [each.kind for each in Index.open(index.path).snapshot.contents.engines] == [own]
+    assert index.verify() == []
 
 
 @pytest.mark.parametrize("how", ["add", "delete", "upsert"])

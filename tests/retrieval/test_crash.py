@@ -15,9 +15,9 @@ from mrl.disk import Folder
 from mrl.errors import StorageError
 from mrl.retrieval import Index, Rows
 from retrieval import keeper
-from retrieval.keeper import CARD, MANY, SPEC, Twin, act, caught_up, check
+from retrieval.keeper import CARD, MANY, SPEC, Twin, act, caught_up, check, check_planned, plan_for
 
-KILLS, MANY_KILLS = 10, 200
+KILLS, MANY_KILLS = 6, 200
 LONGEST = 0.1  # seconds from what was said last to one: about a change
 
 
@@ -46,7 +46,7 @@ def killed(worker, job, lines, seconds):
 def check_killed(worker, tmp_path, kills, seed):
     """Kill one keeper after the other at work on one index."""
     draws = random.Random(seed)
-    Twin().build(tmp_path / "index", list(range(10)))
+    plan_for(Twin().build(tmp_path / "index", list(range(10))))
     step = 0
     for _ in range(kills):
         job = f"change {tmp_path / 'index'} {seed} {step + 1}"
@@ -74,6 +74,7 @@ def check_goes_on(index, twin):
     for verb in ("add", "delete"):
         assert act(index, twin, verb, [1000], 0) == 1
     check(index, twin)
+    check_planned(index)
     names = {file.name for file in index.path.iterdir() if not file.match("manifest*.json")}
     assert names - {".lock"} == set(index.snapshot.folder.entries)
 

@@ -15,10 +15,24 @@ from mrl.errors import DamagedError, StorageError
 from mrl.nesting import Nesting
 from mrl.retrieval import BuildSpec, Index, Layout, Rows
 from mrl.retrieval.blocks import OWNED
+from mrl.retrieval.engine import HNSW
 from oracles import flipped
 from replay import replay
 from retrieval import keeper
-from retrieval.keeper import CARD, QUERIES, SPEC, Twin, act, changes, check
+from retrieval.keeper import (
+    CARD,
+    MAPPED,
+    PLANNED,
+    QUERIES,
+    SPEC,
+    TURN,
+    Twin,
+    act,
+    changes,
+    check,
+    check_planned,
+    plan_for,
+)
 
 FLIPS, MANY_FLIPS = 40, 500
 
@@ -31,15 +45,17 @@ def words(numbers):
     return pa.table({"word": [f"payload of {n:04d}" for n in numbers]})
 
 
-@pytest.fixture
-def full(tmp_path):
+@pytest.fixture(params=["mapped", "planned"])
+def full(request, tmp_path):
     """An index that has everything: a map, payload, copies beside, deleted rows, two blocks, a graph, a manifest
-    before."""
+    before; or, in place of the map, an engine with its own and what was planned."""
     layout = Layout.of(Nesting((3, 8)), beside={"float16": 8, "int8": 3})
-    spec = BuildSpec(layout, map="pca")
+    spec = BuildSpec(layout, map="pca" if request.param == "mapped" else None)
     names = [f"row {n:04d}" for n in range(60)]
     index = Index.build(tmp_path / "full", Rows.of(rows(40), CARD, names[:40], words(range(40))), spec)
     index.add_engine(3)
+    if request.param == "planned":
+        plan_for(index)
     index.add(rows(20, 1), names[40:], words(range(40, 60)))
     index.delete(names[5:8])
     return index
@@ -146,6 +162,10 @@ def answers(index):
     yield lambda: index.search(QUERIES, 5, plan="8:12@float16,8:5").ids
     yield lambda: index.search(QUERIES, 5, plan="3:12/hnsw,8:5").ids
     yield lambda: index.search(QUERIES, 5, where='word == "payload of 0044"').ids
+    if index.snapshot.contents.planned:
+        yield lambda: index.planned
+        yield lambda: index.search(QUERIES, 5, recall=0.9).ids
+        yield lambda: index.search(QUERIES[0], 5, plan=MAPPED).ids
 
 
 def tried(one):
@@ -225,12 +245,10 @@ def test_a_file_that_is_not_as_it_was_is_named(full, damage):
 
 
 def test_every_damaged_file_has_a_line(full):
-    names = [
-        "000000.ids.npy",
-        "manifest-00000003.json",
-        full.snapshot.contents.map,
-        full.snapshot.engines[0].about.file,
-    ]
+    about, contents = full.snapshot.engines[0].about, full.snapshot.contents
+    before = f"manifest-{full.snapshot.folder.number - 1:08d}.json"
+    names = ["000000.ids.npy", before, contents.map or about.map_file, about.file]
+    names += [contents.planned] if contents.planned else []
     for name in names:
         (full.path / name).write_bytes(b"")
     lines = Index.open(full.path).verify()
@@ -290,6 +308,37 @@ def test_every_moment_of_every_change_leaves_a_committed_state(tmp_path, columns
             yield version
 
     assert replay(work, partial(check_moment, states, spec), tmp_path) > 100
+
+
+def test_every_moment_of_a_plan_that_is_kept_leaves_a_committed_state(tmp_path):
+    """An engine with a map of its own, then what was planned, then changes beside them."""
+    first = Twin(columns=False, rows=dict.fromkeys(range(1, 6), 0), top=5)
+    states = [first, first.copy(), first.copy(), first.copy()]
+    states[3].apply("upsert", [3, 30], 3)
+
+    def work(path):
+        index = Twin(columns=False).build(path / "index", list(range(1, 6)), BARE)
+        yield 0
+        index.add_engine(3, HNSW(8, 40), TURN)
+        yield 1
+        index.keep_planned(PLANNED)
+        yield 2
+        act(index, states[0], "upsert", [3, 30], 3)
+        yield 3
+
+    def check_plan(path, n):
+        if Folder.committed(path / "index"):
+            index = Index.open(path / "index")
+            number = index.snapshot.folder.number - 1
+            assert [each.map for each in index.snapshot.contents.engines] == [str(TURN)] * (number > 0)
+            if number > 1:
+                check_planned(index)
+            else:
+                assert index.planned is None
+            del index  # which would keep the files of its state
+        check_moment(states, BARE, path, n)
+
+    assert replay(work, check_plan, tmp_path) > 30
 
 
 def check_moment(states, spec, path, n):

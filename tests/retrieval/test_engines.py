@@ -8,12 +8,13 @@ import pyarrow as pa
 import pytest
 
 from mrl.errors import CardError, DamagedError, InputError, MissingError, NestingError
-from mrl.retrieval import Index, Plan
+from mrl.retrieval import BuildSpec, Index, Plan
 from mrl.retrieval.best import ALL
 from mrl.retrieval.engine import HNSW, IVF, RaBitQ, Scan, engine_text
 from mrl.retrieval.engines import propose, reach
-from mrl.retrieval.leading import fit_leading
+from mrl.retrieval.leading import Leading, fit_leading
 from mrl.retrieval.plan import Stage
+from mrl.retrieval.proposers import built, cut
 from retrieval import made
 
 CUTS, KNOBS = (8, 16), HNSW(m=16, ef_construction=60)
@@ -392,3 +393,127 @@ def test_faiss_keeps_the_threads_that_it_had(tmp_path):
     index = with_graph(tmp_path / "i", clustered(500)[0])
     index.search(clustered(40, seed=1)[0], 5, plan=Plan.parse(GRAPHED))
     assert faiss.omp_get_max_threads() == before
+
+
+# ------------------------------------------------------------------------------------------------- maps of their own
+
+
+def by_hand(index, turn, dim, engine, keep, queries, k):
+    """Map, cut, ask FAISS, score the rows at the full width: the slow twin of such a plan. (q, k) ids."""
+    built, metric = index.snapshot.engine(dim, engine, str(turn)), index.card.metric
+    rows = index.get(np.arange(index.rows)).vectors
+    lead = made_cut(queries.astype(float) @ turn.matrix[:, :dim], metric).astype(np.float32)
+    numbers = built.proposer.asked(engine, lead, keep)
+    scores = made.scores(rows, queries, metric)
+    found = []
+    for row, score in zip(numbers, scores, strict=True):
+        there = row[row >= 0]
+        found.append(there[np.lexsort((there, -score[there]))][:k])
+    return np.array(found)
+
+
+def made_cut(vectors, metric):
+    return vectors / np.linalg.norm(vectors, axis=1)[:, None] if metric == "cosine" else vectors
+
+
+@pytest.mark.parametrize("engine", [HNSW(8, 40, codes="int8"), HNSW(8, 40, codes="float32"), IVF(20, 10, "int8")],
+                         ids=engine_text)  # fmt: skip
+def test_a_plan_after_a_map_is_done_by_hand(tmp_path, metric, engine):
+    vectors, queries = clustered(1500)[0], clustered(40, seed=1)[0]
+    index, turn = made.index(tmp_path / "i", vectors, (16,), metric=metric), fit_leading(vectors, 8)
+    index.add_engine(6, engine, turn)
+    plan = f"{turn},6:40/{engine_text(engine)},16:5"
+    wanted = by_hand(index, turn, 6, engine, 40, queries, 5)
+    assert np.mean(index.search(queries, 5, plan=plan).ids == wanted) >= 0.99  # an int8 query may round otherwise
+    alone = np.stack([index.search(query, 5, plan=plan).ids for query in queries])
+    assert np.mean(alone == wanted) >= 0.99
+
+
+@pytest.fixture
+def turned(tmp_path):
+    vectors = clustered(800)[0]
+    payload = pa.table({"even": np.arange(800) % 2 == 0})
+    index, turn = made.index(tmp_path / "i", vectors, (16,), payload=payload), fit_leading(vectors, 8)
+    index.add_engine(6, KNOBS, turn)
+    return index, f"{turn},6:60{GRAPH}+ef=100,16:5"
+
+
+def check_truth(index, plan, share=0.9, **how):
+    queries = clustered(40, seed=1)[0]
+    found, truth = index.search(queries, 5, plan=plan, **how), index.search(queries, 5, **how)
+    assert recall(found, truth) >= share
+    assert found.counts.tolist() == truth.counts.tolist()
+    return found
+
+
+def test_changes_beside_a_map(turned):
+    index, plan = turned
+    queries = clustered(40, seed=1)[0]
+    index.add(queries[:3], ids=[900, 901, 902], payload=pa.table({"even": [True, False, True]}))
+    assert [row[0] for row in check_truth(index, plan).ids[:3].tolist()] == [900, 901, 902]
+    index.delete([900])
+    assert 900 not in check_truth(index, plan).ids
+    index.upsert(queries[:1], ids=[7], payload=pa.table({"even": [False]}))
+    assert check_truth(index, plan).ids[0, 0] == 7
+    found = check_truth(index, plan, where="even == true")
+    assert all(name % 2 == 0 for name in found.ids[found.ids >= 0])
+    assert index.compact()
+    after = check_truth(index, plan)
+    assert "scanned" not in after.work[0].stage
+    assert after.work[0].candidates == 40 * 60
+    assert index.snapshot.engines[0].about.map_file in index.snapshot.folder.entries
+    assert index.verify() == []
+
+
+def test_all_rows_deleted_and_new_ones_beside_a_map(turned):
+    index, plan = turned
+    index.delete(np.arange(800))
+    assert index.search(clustered(3, seed=1)[0], 5, plan=plan).counts.tolist() == [0, 0, 0]
+    index.compact()
+    index.add(clustered(50, seed=4)[0], ids=np.arange(50), payload=pa.table({"even": [True] * 50}))
+    check_truth(index, plan)
+    index.compact()
+    check_truth(index, plan)
+
+
+def test_copies_keep_engines_with_maps_and_other_layouts_leave_them(turned, tmp_path):
+    index, plan = turned
+    check_truth(index.copy(tmp_path / "copy"), plan)
+    other = index.relayout(tmp_path / "other", BuildSpec(made.layout((8, 16))))
+    narrow = index.migrate(tmp_path / "narrow", 8, untrained=True)
+    for each in (other, narrow):
+        assert each.snapshot.engines == ()
+        assert not [name for name in each.snapshot.folder.entries if name.startswith("map-")]
+        with pytest.raises(CardError, match=r"the plan is for vectors mapped by pca:\w+, .* has no map"):
+            each.search(np.ones((1, each.card.width), np.float32), 5, plan=plan)
+
+
+def test_engines_share_a_map_that_is_wide_enough(tmp_path):
+    """A narrow part of a map has the name of the whole."""
+    vectors, turn = clustered(600)[0], fit_leading(clustered(600)[0], 8)
+    index = made.index(tmp_path / "i", vectors, (16,))
+    for dim in (4, 3, 8, 6):
+        index.add_engine(dim, KNOBS, Leading.of(turn, dim))
+    files = {each.about.dim: each.about.map_file for each in index.snapshot.engines}
+    assert files[4] == files[3] != files[8] == files[6]
+    for dim in (3, 4, 6, 8):
+        plan = f"{turn},{dim}:60{GRAPH}+ef=100,16:5"
+        check_truth(index, plan, 0.6)
+        check_truth(Index.open(index.path), plan, 0.6)
+        assert index.search(clustered(1, seed=1)[0][0], 5, plan=plan).ids.shape == (5,)
+    index.delete([3])
+    index.compact()
+    for dim in (3, 8):
+        check_truth(index, f"{turn},{dim}:60{GRAPH}+ef=100,16:5", 0.6)
+    assert index.verify() == []
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1, 300])
+def test_an_engine_that_was_built_already_is_asked_as_it_was_built(tmp_path, metric, scale):
+    """FAISS has its vectors as they are, and not as an index would scale them for float16."""
+    vectors, queries = scale * clustered(800)[0], np.float32(scale) * clustered(40, seed=1)[0]
+    index, turn = made.index(tmp_path / "i", vectors, (16,), metric=metric), fit_leading(vectors, 8)
+    engine = HNSW(16, 60)
+    index.add_engine(8, engine, turn, made=built(engine, cut(turn.apply32(vectors), 8, metric), metric, 1))
+    found = index.search(queries, 5, plan=f"{turn},8:80/{engine_text(engine)}+ef=100,16:5")
+    assert recall(found, index.search(queries, 5)) >= 0.9

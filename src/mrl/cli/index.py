@@ -16,6 +16,8 @@ from mrl.errors import DamagedError, InputError
 from mrl.vectors import Described
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mrl.card import Card
     from mrl.cli.columns import Ids
     from mrl.maps import Rotation
@@ -236,12 +238,20 @@ def relayout(where: Where, out: New, *, chosen: Chosen) -> None:
     with bar() as told:
         made = opened.relayout(out, spec, told)
     typer.echo(f"{made.rows} rows, cut at {made.snapshot.layout.cuts}", err=True)
-    for about in opened.snapshot.contents.engines:
-        typer.echo(anew(about, made), err=True)
+    for line in left_behind(opened, made):
+        typer.echo(line, err=True)
     typer.echo(made.path)
 
 
-def anew(about: EngineAbout, made: Index) -> str:
+def left_behind(opened: Index, made: Index) -> Iterator[str]:
+    """What a copy in another layout does not have, and how it comes to have it."""
+    for about in opened.snapshot.contents.engines:
+        yield _anew(about, made)
+    if opened.snapshot.contents.planned:
+        yield f"what was planned was not copied, nor is anything promised of the copy; plan it: mrl plan {made.path}"
+
+
+def _anew(about: EngineAbout, made: Index) -> str:
     """How an engine that was not copied is built in the copy, if it can be."""
     name = engine_name(about.dim, about.kind)
     if about.map:

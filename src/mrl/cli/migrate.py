@@ -107,7 +107,7 @@ def _table(old: Table, out: Path, dim: int, untrained: bool, chosen: Chosen) -> 
 
 def _index(old: Index, out: Path, dim: int, untrained: bool, chosen: Chosen) -> tuple[int, int]:
     """Cut an index; bytes before and after."""
-    from mrl.cli.index import anew
+    from mrl.cli.index import left_behind
     from mrl.retrieval.migrating import narrow_layout
     from mrl.vectors.migrating import narrow_card
 
@@ -119,8 +119,8 @@ def _index(old: Index, out: Path, dim: int, untrained: bool, chosen: Chosen) -> 
     if old.snapshot.map is not None:
         said += f"; queries come with all {new.snapshot.raw_card().width} dims: the map {old.snapshot.map} takes these"
     typer.echo(said, err=True)
-    for about in old.snapshot.contents.engines:
-        typer.echo(anew(about, new), err=True)
+    for line in left_behind(old, new):
+        typer.echo(line, err=True)
     return _bytes(old), _bytes(new)
 
 

@@ -12,7 +12,7 @@ import typer
 
 from mrl.cli.index import check_free
 from mrl.cli.indexed import held, is_index
-from mrl.cli.progress import Progress, bar
+from mrl.cli.progress import bar
 from mrl.cli.settings import Chosen, settings
 from mrl.cli.sides import Asking, asks, judged, sides
 from mrl.cli.vectors import TRAINED, Beside, Reading, of_source, said, with_payload
@@ -74,7 +74,16 @@ def _measure(text: str) -> tuple[str, int | None]:
     return found[1], int(found[2]) if found[2] else None
 
 
+@dataclass(frozen=True)
+class Written:
+    """Where what is planned goes."""
+
+    out: Path | None = option(None, "The new index's folder. An INDEX is planned where it is if nothing is given here.")
+    html: Path | None = option(None, "Write a page of what was measured here, one file.")
+
+
 @settings(
+    ("Written", Written, {}),
     ("Terms", Wanted, {}),
     ("Queries", Asking, {}),
     ("Beside the vectors", Beside, {}),
@@ -86,11 +95,6 @@ def plan(
         Path | None,
         typer.Option(help="Vectors that ask. Without them a tenth of the rows does, and is not searched meanwhile."),
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="The new index's folder. An INDEX is planned where it is if nothing is given here."),
-    ] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page of what was measured here, one file.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print everything that was planned as one JSON object.")
     ] = False,
@@ -103,17 +107,16 @@ def plan(
     the rest give the figures that are shown. Says on stderr what was measured and what is promised, and prints the
     index's path; searches by need, `mrl search INDEX --recall 0.95`, take a plan of what was measured.
     """
-    if html is not None:
-        absent(html)
-    asking, wanted = Asking(**chosen.of(Asking)), Wanted(**chosen.of(Wanted))
-    judgements = judged(asking, queries)
-    order = Order(queries, out, asking, wanted.terms(judged=judgements is not None), judgements)
+    written = Written(**chosen.of(Written))
+    if written.html is not None:
+        absent(written.html)
+    order = Order.of(queries, written.out, chosen)
     index, planned = _of_index(where, order, chosen) if is_index(where) else _of_vectors(where, order, chosen)
     _say(planned)
-    if html is not None:
+    if written.html is not None:
         from mrl.report.frontier import write_page
 
-        said(str(write_page(html, planned, where=str(index.path))))
+        said(str(write_page(written.html, planned, where=str(index.path))))
     typer.echo(json.dumps({"path": str(index.path), **planned.to_json()}) if as_json else index.path)
 
 
@@ -126,6 +129,12 @@ class Order:
     asking: Asking
     terms: Terms
     judgements: Judgements | None
+
+    @classmethod
+    def of(cls, queries: Path | None, out: Path | None, chosen: Chosen) -> Order:
+        asking, wanted = Asking(**chosen.of(Asking)), Wanted(**chosen.of(Wanted))
+        judgements = judged(asking, queries)
+        return cls(queries, out, asking, wanted.terms(judged=judgements is not None), judgements)
 
     def draft(self, database: Held, queries: Source | None) -> Draft:
         """Plan; what is measured just now is said on a terminal."""
@@ -154,6 +163,7 @@ def _of_vectors(where: Path, order: Order, chosen: Chosen) -> tuple[Index, Plann
 def _of_index(where: Path, order: Order, chosen: Chosen) -> tuple[Index, Planned]:
     """Plan for the rows of an index, and add what the pick needs: to the index, or to a copy that has its layout."""
     from mrl.retrieval import BuildSpec, Index
+    from mrl.retrieval.keeping import Begun
 
     _refuse(where, chosen)
     if order.out is not None:
@@ -162,24 +172,16 @@ def _of_index(where: Path, order: Order, chosen: Chosen) -> tuple[Index, Planned
     _check_plain(index)
     if not index.rows:
         raise InputError(f"{where} has no rows; add some")
-    database = held(index)
+    begun, database = Begun.at(index.snapshot), held(index)
     queries = None if order.queries is None else asks(order.queries, database, Reading(), order.asking)
     draft = order.draft(database, queries)
     with bar() as told:
         if order.out is not None:
             index = index.relayout(order.out, BuildSpec(draft.layout(index.card.width)), told)
-        return index, _add(index, draft, told)
-
-
-def _add(index: Index, draft: Draft, told: Progress) -> Planned:
-    """Build the pick's engine, and keep what was planned."""
-    planned = _readable(index, draft.planned)
-    point = planned.picked
-    if point is not None and point.plan is not None:
-        first, whole = point.plan.stages[0], index.snapshot.positions == index.rows
-        index.add_engine(first.dim, first.engine, draft.turn, progress=told, made=draft.made if whole else None)
-    index.keep_planned(planned)
-    return planned
+            begun = Begun.at(index.snapshot)
+        draft = replace(draft, planned=_readable(index, draft.planned))
+        draft.add(index, begun, told)
+        return index, draft.planned
 
 
 def _readable(index: Index, planned: Planned) -> Planned:

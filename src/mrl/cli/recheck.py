@@ -46,7 +46,7 @@ def recheck(
     asking = Asking(**chosen.of(Asking))
     judgements, index = judged(asking, queries), Index.open(where)
     pick = picked(index)
-    asked, notes = _new(asks(queries, held(index, read=False), Reading(), asking).held(), index)
+    asked, notes = _new(asks(queries, held(index, read=False), Reading(), asking).held(), index, pick.planned)
     found, left_out = rechecked_on(index, pick, asked, judgements)
     for note in (*notes, *left_out, *_stale(index)):
         said(note)
@@ -77,16 +77,23 @@ def picked(index: Index) -> Pick:
     return Pick(planned, point.plan, planned.promise)
 
 
-def _new(queries: Held, index: Index) -> tuple[Held, tuple[str, ...]]:
-    """The queries that are no rows of the index, which would find themselves. InputError where none are left."""
+def _new(queries: Held, index: Index, planned: Planned) -> tuple[Held, tuple[str, ...]]:
+    """The queries that are no rows of the index, which would find themselves, and had no part in the plan, which was
+    chosen by them; and what was left out. InputError where none are left."""
     if not len(queries):
         raise InputError(f"{queries.path} has no queries; give some")
-    own = np.isin(digests_of(queries), digests_of(index))
-    if own.all():
-        raise InputError(f"all {len(own):,} queries of {queries.path} are rows of {index.path}; give others")
-    count = int(own.sum())
-    note = f"{count:,} of {len(own):,} queries are rows of {index.path}, and would find themselves: left out"
-    return queries.only(np.flatnonzero(~own)), (note,) if count else ()
+    names = digests_of(queries)
+    own = np.isin(names, digests_of(index))
+    old, total = planned.knows(names) & ~own, len(names)
+    if (own | old).all():
+        which = " or ".join([*[f"rows of {index.path}"] * bool(own.any()), *["planned with"] * bool(old.any())])
+        raise InputError(f"all {total:,} queries of {queries.path} are {which}; give others")
+    notes = (
+        (own.sum(), f"are rows of {index.path}, and would find themselves"),
+        (old.sum(), "were planned with, and are not new"),
+    )
+    said = tuple(f"{count:,} of {total:,} queries {why}: left out" for count, why in notes if count)
+    return queries.only(np.flatnonzero(~(own | old))), said
 
 
 def _stale(index: Index) -> tuple[str, ...]:

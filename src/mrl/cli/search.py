@@ -12,7 +12,7 @@ import typer
 from mrl.cli.answers import Answer, Asked, check_columns, check_names, counted, lines, write_answers
 from mrl.cli.progress import bar
 from mrl.cli.settings import Chosen, settings
-from mrl.cli.vectors import VECTORS
+from mrl.cli.vectors import VECTORS, said
 from mrl.errors import InputError
 from mrl.options import option
 
@@ -61,23 +61,30 @@ class Need:
         return ", ".join(f"--{name.replace('_', '-')} {value:g}" for name, value in self.given.items())
 
 
-@settings(("By need", Need, {}))
+@dataclass(frozen=True)
+class How:
+    """How it is searched, and among which rows."""
+
+    plan: str | None = option(None, PLAN)
+    exact: bool = option(False, "The full-width result; so it is without --plan.")
+    where: str | None = option(None, WHERE)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is written, and what is said of it."""
+
+    columns: str | None = option(None, "Columns of the payload to print, as name,price.")
+    explain: bool = option(False, "Say on stderr what the plan costs, and what each stage did.")
+    measure_recall: bool = option(False, "Search exactly, too; say on stderr which share of that the plan found.")
+    out: Path | None = option(None, "Write here, .jsonl or .parquet, not to stdout.")
+
+
+@settings(("How", How, {}), ("By need", Need, {}), ("What is said", Shown, {}))
 def search(
-    where: Annotated[Path, typer.Argument(metavar="INDEX", help="The index's folder.")],
+    index: Annotated[Path, typer.Argument(metavar="INDEX", help="The index's folder.")],
     queries: Annotated[Path, typer.Argument(help=f"{VECTORS}.")],
     k: Annotated[int, typer.Option("-k", "--k", help="Rows found for each query.")] = 10,
-    plan: Annotated[str | None, typer.Option(help=PLAN)] = None,
-    exact: Annotated[bool, typer.Option("--exact", help="The full-width result; so it is without --plan.")] = False,
-    condition: Annotated[str | None, typer.Option("--where", help=WHERE)] = None,
-    columns: Annotated[str | None, typer.Option(help="Columns of the payload to print, as name,price.")] = None,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Say on stderr what the plan costs, and what each stage did.")
-    ] = False,
-    measure_recall: Annotated[
-        bool,
-        typer.Option("--measure-recall", help="Search exactly, too; say on stderr which share of that the plan found."),
-    ] = False,
-    out: Annotated[Path | None, typer.Option(help="Write here, .jsonl or .parquet, not to stdout.")] = None,
     *,
     chosen: Chosen,
 ) -> None:
@@ -91,17 +98,30 @@ def search(
     """
     from mrl.retrieval import Index
 
-    _check_out(out)
-    need = Need(**chosen.of(Need))
-    stages = _plan(plan, need, exact=exact, compared=measure_recall)
-    index = Index.open(where)
-    names = check_columns(index, columns)
-    if out is not None and out.suffix == ".parquet":
+    how, need, shown = How(**chosen.of(How)), Need(**chosen.of(Need)), Shown(**chosen.of(Shown))
+    _check_out(shown.out)
+    stages = _plan(how, need, compared=shown.measure_recall)
+    opened = Index.open(index)
+    names = _columns(opened, shown)
+    asked, k = Asked(queries, opened), min(k, max(opened.rows, 1))  # no more can be found
+    if shown.explain and not need.given:
+        said(cost(opened.snapshot, stages, k))
+    run = Run(opened, k, stages or need, how.where, compared=shown.measure_recall)
+    _write(run, asked, names, shown.out)
+    for line in run.said(explain=shown.explain):
+        said(line)
+
+
+def _columns(opened: Index, shown: Shown) -> tuple[str, ...]:
+    """The columns that were asked for; InputError for those that cannot be written."""
+    names = check_columns(opened, shown.columns)
+    if shown.out is not None and shown.out.suffix == ".parquet":
         check_names(names)
-    asked, k = Asked(queries, index), min(k, max(index.rows, 1))  # no more can be found
-    if explain and not need.given:
-        typer.echo(cost(index.snapshot, stages, k), err=True)
-    run = Run(index, k, stages or need, condition, compared=measure_recall)
+    return names
+
+
+def _write(run: Run, asked: Asked, names: tuple[str, ...], out: Path | None) -> None:
+    """Search, and write or print what is found as it comes."""
     with bar(shown=out is not None or not sys.stdout.isatty()) as told:
         answers = counted(run.answers(asked, names), lambda done: told("queries", done, len(asked)))
         if out is not None:
@@ -111,8 +131,6 @@ def search(
                 typer.echo(line)
     if out is not None:
         typer.echo(out)
-    for line in run.said(explain=explain):
-        typer.echo(line, err=True)
 
 
 def _check_out(out: Path | None) -> None:
@@ -125,10 +143,11 @@ def _check_out(out: Path | None) -> None:
         absent(out)
 
 
-def _plan(text: str | None, need: Need, *, exact: bool, compared: bool) -> Plan | None:
+def _plan(how: How, need: Need, *, compared: bool) -> Plan | None:
     """The plan, from its text or its file; InputError where one is given and not wanted, or the other way round."""
     from mrl.retrieval import Plan
 
+    text, exact = how.plan, how.exact
     if text is None and not need.given and compared:
         raise InputError("--measure-recall compares a plan with the exact search, and there is no --plan; give one")
     if need.given and (exact or text is not None):

@@ -7,6 +7,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from mrl.errors import InputError
+from mrl.retrieval.engine import integer
 from mrl.retrieval.results import Results
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from mrl.retrieval.planner.planned import Planned
     from mrl.retrieval.planner.points import Point
     from mrl.retrieval.snapshot import Snapshot
+
+
+ANSWERS_KEPT = 64  # by a snapshot
 
 
 class Need(TypedDict, total=False):
@@ -40,32 +44,61 @@ class Answer:
 
     def told(self, found: Results) -> Results:
         """The results, with what is promised of them."""
-        return replace(found, promise=self.promise, notes=self.notes)
+        return replace(found, promise=self.promise, notes=self.notes) if self.promise or self.notes else found
+
+
+def check_one(exact: bool, plan: Any, need: Need) -> None:
+    """InputError unless one way to search was given."""
+    given = [*(["exact"] if exact else []), *(["plan"] if plan is not None else []), *(["need"] if need else [])]
+    if len(given) > 1:
+        named = [*given[: -1 if need else None], *need]
+        raise InputError(f"a search is exact, by a plan, or by need, got {', '.join(named)}; leave all but one out")
 
 
 def answer(snapshot: Snapshot, need: Need, k: int, *, filtered: bool) -> Answer:
-    """The cheapest plan that surely keeps a recall or a tolerance; within a budget the best.
+    """The cheapest plan that gives k rows and surely keeps a recall or a tolerance; within a budget the best.
 
-    filtered: whether only some rows may be found, of which nothing was measured. InputError where the index was not
-    planned, where nothing on its frontier will do, and for needs that contradict each other.
+    filtered: whether only some rows may be found, of which nothing was measured. The same need is answered once a
+    snapshot. InputError where the index was not planned, where nothing on its frontier will do, and for needs that
+    contradict each other.
     """
-    planned = snapshot.planned
+    key = (*need.items(), *map(type, need.values()), k, filtered)  # a truth value is no number, and equal to one
+    try:
+        if (known := snapshot.answers.get(key)) is not None:
+            found: Answer = known
+            return found
+    except TypeError:  # what cannot be looked up is no number either, and refused
+        pass
+    found = _answer(snapshot, need, integer("k", k, 1), filtered=filtered)
+    if len(snapshot.answers) >= ANSWERS_KEPT:
+        snapshot.answers.clear()
+    snapshot.answers[key] = found
+    return found
+
+
+def _answer(snapshot: Snapshot, need: Need, k: int, *, filtered: bool) -> Answer:
+    wanted = _checked(need)
+    if (planned := snapshot.planned) is None:
+        asked = ", ".join(f"{name} = {value}" for name, value in wanted.items()) or "what is wanted"
+        raise InputError(
+            f"{snapshot.folder.path} was not planned, so no plan is known to keep {asked}; plan it: "
+            f"mrl plan {snapshot.folder.path}, or give a plan of yours"
+        )
+    point, level = _point(planned.giving(k), wanted)
+    notes = () if point.plan is None else _notes(planned, snapshot, k, filtered=filtered)
+    promise = None if notes else planned.promise_for(point, level)
+    return Answer(point.plan, "" if promise is None else promise.sentence, notes)
+
+
+def _checked(need: Need) -> dict[str, Any]:
+    """What was given of it. InputError for what is no need, and for what is no number."""
     wanted = {name: value for name, value in need.items() if value is not None}
     if unknown := set(wanted) - set(Need.__annotations__):
         raise InputError(f"a search is asked for {', '.join(Need.__annotations__)}, got {', '.join(sorted(unknown))}")
     for name, value in wanted.items():
         if isinstance(value, bool) or not isinstance(value, Real):
             raise InputError(f"{name} must be a number, got {value!r}")
-    if planned is None:
-        asked = ", ".join(f"{name} = {value}" for name, value in wanted.items()) or "what is wanted"
-        raise InputError(
-            f"{snapshot.folder.path} was not planned, so no plan is known to keep {asked}; plan it: "
-            f"mrl plan {snapshot.folder.path}, or give a plan of yours"
-        )
-    point, level = _point(planned, wanted)
-    notes = () if point.plan is None else _notes(planned, snapshot, k, filtered=filtered)
-    promise = planned.promise_for(point, level)
-    return Answer(point.plan, "" if promise is None or notes else promise.sentence, notes)
+    return wanted
 
 
 def stale(snapshot: Snapshot, planned: Planned) -> bool:
@@ -73,15 +106,15 @@ def stale(snapshot: Snapshot, planned: Planned) -> bool:
     return planned.stale(planned.rows, snapshot.contents.changes - snapshot.contents.planned_at)
 
 
-def _point(planned: Planned, wanted: dict[str, object]) -> tuple[Point, float | None]:
+def _point(planned: Planned, wanted: dict[str, Any]) -> tuple[Point, float | None]:
     """The point, and the level that was asked for."""
     targets = [name for name in ("recall", "tolerance") if name in wanted]
-    budgets: dict[str, Any] = {name: wanted[name] for name in ("budget_ms", "budget_bytes") if name in wanted}
+    budgets = {name: wanted[name] for name in ("budget_ms", "budget_bytes") if name in wanted}
     if len(targets) > 1 or (targets and budgets):
         raise InputError(f"a search is asked for a target or for a budget, got {', '.join(wanted)}; give one")
     if not targets:
         return planned.within(**budgets), None
-    value: Any = wanted[targets[0]]
+    value = wanted[targets[0]]
     if targets[0] == "recall":
         return planned.at_recall(value), float(value)
     return planned.at_tolerance(value), 1 - float(value)

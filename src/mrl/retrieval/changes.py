@@ -166,7 +166,7 @@ def _add(coming: Coming, rows: Batch, fresh: Keys, *, replaces: bool) -> int:
     found = base.locate(ids)
     if not replaces:
         refuse_known(base, ids, found)
-    coming.doom(found[found >= 0])
+    coming.doom(found[found >= 0], replaced=True)
     coming.add(vectors, ids, payload)
     fresh.add(ids)
     return len(vectors)
@@ -230,7 +230,7 @@ def large(base: Snapshot, rows: Rows, *, replaces: bool, mapped: bool, progress:
             found = base.locate(ids)
             if not replaces:
                 refuse_known(base, ids, found)
-            coming.doom(found[found >= 0])
+            coming.doom(found[found >= 0], replaced=True)
             turned = vectors if base.map is None or mapped else base.map.apply(vectors)
             coming.add(turned, ids, coming.matched(batch.payload))
             count += len(ids)

@@ -47,6 +47,7 @@ from mrl.retrieval.queries import Queries
 from mrl.retrieval.scan import Mask
 
 TILE, QUERIES_PER_THREAD = 64, 8  # queries whose lists are in memory together; fewer are not worth a thread
+LITTLE = 2  # times the list without a filter: up to that it is not worth a scan
 WALK, LIST = 256, 8  # rows scanned in the time in which a walk, or a list, gets one further (200,000 × 128, two cores)
 
 
@@ -202,7 +203,8 @@ def reach(stage: Stage, allowed: int, rows: int) -> int:
     if allowed == rows:
         return ef
     wide = math.ceil(max(ef, keep + 4 * math.sqrt(keep) + 4) * rows / allowed)
-    return wide if wide * (WALK if isinstance(stage.engine, HNSW) else LIST) < rows else 0
+    walk = WALK if isinstance(stage.engine, HNSW) else LIST
+    return wide if wide <= LITTLE * ef or wide * walk < rows else 0
 
 
 def _fill(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -12,44 +11,29 @@ import numpy as np
 import numpy.typing as npt
 
 from mrl.card import Card
-from mrl.disk import Folder, sealed_json
+from mrl.disk import Folder
 from mrl.errors import InputError, StorageError
-from mrl.maps import Rotation
 from mrl.retrieval import by_need, changes, copying, migrating, searching
 from mrl.retrieval.blocks import OWNED
 from mrl.retrieval.building import BuildSpec, Progress, build, silent
 from mrl.retrieval.by_need import Need
-from mrl.retrieval.encodings import Floats
 from mrl.retrieval.engine import HNSW, Engine
 from mrl.retrieval.engine_building import add_engine, rebuild, unfinished
+from mrl.retrieval.keeping import keep
 from mrl.retrieval.layout import Layout
 from mrl.retrieval.leading import Leading
 from mrl.retrieval.plan import Plan, parsed
 from mrl.retrieval.queries import Queries
+from mrl.retrieval.records import Records, to_add, to_build
 from mrl.retrieval.results import Results
 from mrl.retrieval.rows import Rows
 from mrl.retrieval.snapshot import KIND, Snapshot
-from mrl.retrieval.state import keep_planned
 from mrl.vectors import Table
 
 if TYPE_CHECKING:
-    import pyarrow
-
     from mrl.retrieval.planner.planned import Planned
 
 AS_IT_COMES, GRAPH = BuildSpec(), HNSW()
-PLANNED = "mrl-planned"
-
-
-@dataclass(frozen=True, eq=False)
-class Records:
-    """Rows by id. ids: (n,). vectors: (n, width) float32, as they were given but for the rounding of float32 (float16
-    where that is the encoding of record); where the index was cut after its map, that cannot be undone, and they are as
-    they are stored. payload: their columns, or None."""
-
-    ids: npt.NDArray[Any]
-    vectors: Floats
-    payload: pyarrow.Table | None
 
 
 class Index:
@@ -75,13 +59,7 @@ class Index:
         progress: called with what is done, how many, of how many. ExistsError if something is at `path`; InputError or
         CardError naming the row that cannot be stored; StorageError if the disk refuses.
         """
-        source = Rows.table(rows) if isinstance(rows, Table) else rows
-        if not isinstance(source, Rows) or not isinstance(spec, BuildSpec):
-            raise InputError(
-                f"an index is built from Rows or a Table, and a BuildSpec, got {type(rows).__name__} and "
-                f"{type(spec).__name__}; Rows.of(vectors, card) takes an array"
-            )
-        build(Path(path), source, spec, progress)
+        build(Path(path), to_build(rows, spec), spec, progress)
         return cls.open(path)
 
     @classmethod
@@ -135,27 +113,25 @@ class Index:
         """The k nearest rows of each query.
 
         queries: (q, width) or (width,) floats, as the model gives them (the index's map is applied here), a Table, or
-        what `prepare` made of them.
-        plan: how to search, a `Plan` or its text; without one, and with `exact=True`, the search is exact: the
-        full-width result of the encodings of record, in order of (score, id). where: a condition on the payload, as
-        text (`price < 20 and brand in ["a", "b"]`) or a pyarrow expression; k rows come back where k fulfil it.
-        need: instead of a plan `recall=0.98`, `tolerance=`, `budget_ms=` or `budget_bytes=`: the best plan on the
-        frontier that was planned for this index; the results say what is promised, and where that does not apply.
+        what `prepare` made of them. plan: a `Plan` or its text; without one, and with `exact=True`, the search is
+        exact: the full-width result of the encodings of record, in order of (score, id). where: a condition on the
+        payload, as text (`price < 20 and brand in ["a", "b"]`) or a pyarrow expression; k rows come back where k fulfil
+        it. need: instead of a plan `recall=0.98`, `tolerance=`, `budget_ms=` or `budget_bytes=`: see `Need`; the
+        results say what is promised, and where that does not apply.
 
         InputError for k < 1, a NaN, an unknown column, a need that no plan keeps; CardError for vectors of another
-        model; NestingError for a plan whose cuts the index does not have; DamagedError naming a file whose bytes
-        changed.
+        model; NestingError for cuts that the index does not have; DamagedError naming a file whose bytes changed.
         """
+        snapshot = self._snapshot  # which `refresh` may change meanwhile
         if need or exact:
-            _check_one(exact, plan, need)
+            by_need.check_one(exact, plan, need)
         if need:
-            known = by_need.answer(self._snapshot, need, k, filtered=where is not None)
-            return known.told(searching.search(self._snapshot, queries, k, known.plan, where))
-        if isinstance(plan, str):
-            plan = parsed(plan)
+            known = by_need.answer(snapshot, need, k, filtered=where is not None)
+            return known.told(searching.search(snapshot, queries, k, known.plan, where))
+        plan = parsed(plan) if isinstance(plan, str) else plan
         if not isinstance(plan, Plan | None):
             raise InputError(f"plan is a Plan or its text such as 32:200,1024:10, got {plan!r}")
-        return searching.search(self._snapshot, queries, k, plan, where)
+        return searching.search(snapshot, queries, k, plan, where)
 
     @property
     def planned(self) -> Planned | None:
@@ -165,15 +141,18 @@ class Index:
     @property
     def stale(self) -> bool:
         """Whether so many rows changed since it was planned that its promises no longer hold; not if nothing was."""
-        planned = self.planned
-        return planned is not None and by_need.stale(self._snapshot, planned)
+        snapshot = self._snapshot
+        return snapshot.planned is not None and by_need.stale(snapshot, snapshot.planned)
 
-    def keep_planned(self, planned: Planned) -> None:
-        """Keep what was planned for these rows beside them; it takes the place of what was planned before."""
-        file = sealed_json(planned.to_json(), PLANNED)
+    def keep_planned(self, planned: Planned, *, at: int | None = None, built: bool = False) -> None:
+        """Keep what was planned for these rows beside them; it takes the place of what was planned before, and of the
+        engine that was built for that alone.
+
+        at: how many `changes` the rows that were planned for had seen; all where nothing is said. built: whether the
+        engine of the ready plans was built for them.
+        """
         with self.writing():
-            newest = self._newest()
-            keep_planned(newest.folder, newest.contents, file)
+            keep(self._newest(), planned, at, built=built)
 
     def prepare(self, queries: npt.NDArray[Any], *, mapped: bool = False) -> Queries:
         """Queries (q, width), checked and put through the index's map once, for many searches.
@@ -184,14 +163,7 @@ class Index:
 
     def get(self, ids: npt.ArrayLike) -> Records:
         """Rows by their ids, in that order. InputError naming the first id that is not there."""
-        names, snapshot = changes.ids_of(ids), self._snapshot
-        positions = snapshot.locate(names)
-        if (positions < 0).any():
-            raise InputError(f"id {names[np.argmax(positions < 0)].item()!r} is not in {self.path}; check the id")
-        vectors = snapshot.vectors_at(positions)
-        if isinstance(snapshot.map, Rotation):
-            vectors = snapshot.map.inverse().apply(vectors)
-        return Records(names, vectors, snapshot.payload_at(positions))
+        return Records.of(self._snapshot, changes.ids_of(ids))
 
     def known(self, ids: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """(n,): which of these ids are there."""
@@ -210,7 +182,7 @@ class Index:
         return self._add(rows, ids, payload, replaces=True)
 
     def _add(self, rows: Any, ids: Any, payload: Any, *, replaces: bool, progress: Progress = silent) -> int:
-        source, mapped = self._source(rows, ids, payload)
+        source, mapped = to_add(self._snapshot, rows, ids, payload)
         batch = changes.small(source, mapped=mapped)
         if batch is not None and not len(batch.vectors):
             return 0
@@ -218,18 +190,6 @@ class Index:
             return self._group.submit(changes.Change(batch, batch.ids, replaces), self._apply)
         with self.writing():
             return changes.large(self._newest(), source, replaces=replaces, mapped=mapped, progress=progress)
-
-    def _source(self, rows: Any, ids: Any, payload: Any) -> tuple[Rows, bool]:
-        """Rows, and whether they went through the index's map already."""
-        if not isinstance(rows, Rows | Table):
-            rows = np.asarray(rows)
-            if rows.ndim == 1:
-                rows, ids = rows[None], None if ids is None else np.atleast_1d(ids)
-            return Rows.of(rows, self._snapshot.raw_card(), ids, payload), False
-        if ids is not None or payload is not None:
-            raise InputError("ids and payload are given with an array; a table or Rows have their own")
-        source = Rows.table(rows) if isinstance(rows, Table) else rows
-        return source, searching.check_card(self._snapshot, source.card, searching.ADDED)
 
     def delete(self, ids: npt.ArrayLike) -> int:
         """Delete rows by id; how many of them were there. Their bytes leave the disk at `compact`."""
@@ -336,11 +296,3 @@ class Index:
         """The newest state, to commit to: what is committed to moves on, and searches keep theirs."""
         self._renew()
         return Snapshot(self._snapshot.folder.refreshed())
-
-
-def _check_one(exact: bool, plan: Any, need: Need) -> None:
-    """InputError unless one way to search was given."""
-    given = [*(["exact"] if exact else []), *(["plan"] if plan is not None else []), *(["need"] if need else [])]
-    if len(given) > 1:
-        named = [*given[: -1 if need else None], *need]
-        raise InputError(f"a search is exact, by a plan, or by need, got {', '.join(named)}; leave all but one out")

@@ -36,7 +36,8 @@ _STAGE = re.compile(r"([0-9]{1,18}):([0-9]{1,18})(?:@(\w+))?(?:/([a-z][a-z0-9_+=
 class Stage:
     """Score candidates by their first `dim` dims and keep the best `keep`; the engine proposes the candidates.
 
-    encoding: what is read: `reference` (each segment's encoding of record), float32, float16, int8 or 1bit.
+    encoding: what is read: `reference` (each segment's encoding of record), float32, float16, int12, int8
+    or 1bit.
     """
 
     dim: int

@@ -21,6 +21,7 @@ from mrl.nesting import Metric
 from mrl.retrieval.best import CODES
 from mrl.retrieval.encodings import Floats
 from mrl.retrieval.engine import Engine, RaBitQ, Scan
+from mrl.retrieval.engines import Built, reach
 from mrl.retrieval.funnel import NORM_BYTES, own_map
 from mrl.retrieval.plan import Plan
 from mrl.retrieval.proposers import cut
@@ -39,8 +40,8 @@ class Pipeline:
     are re-ranked.
 
     columns: (width, dim) of the engine's own map, else None. dim: of the lead. ask: the engine, for (1, dim). placed:
-    positions of its numbers. rerank: a record and how many it keeps, for every stage behind. code: of the metric. unit:
-    whether the lead has to be rescaled.
+    positions (1, m) of its numbers, none where these are too few. rerank: a record and how many it keeps, for every
+    stage behind. code: of the metric. unit: whether the lead has to be rescaled. factor: of the engine's vectors.
     """
 
     columns: Floats | None
@@ -50,6 +51,7 @@ class Pipeline:
     rerank: tuple[tuple[Record, int], ...]
     code: int
     unit: bool = False
+    factor: float = 1.0
 
     def run(self, query: Floats) -> tuple[Positions, Floats, bool, list[float]] | None:
         """Positions and scores (1, k) for a query (1, width), without the query's own factor, whether any scores are
@@ -61,10 +63,11 @@ class Pipeline:
         lead = query[:, : self.dim] if self.columns is None else query @ self.columns
         if self.unit:
             lead = cut(lead, self.dim, "cosine")
-        numbers = self.ask(np.ascontiguousarray(lead))
-        if numbers[0, -1] < 0:
+        if self.factor != 1:
+            lead = lead * np.float32(self.factor)
+        positions = self.placed(self.ask(np.ascontiguousarray(lead)))
+        if not positions.size or positions[0, -1] < 0:
             return None
-        positions = self.placed(numbers)
         times.append(time.perf_counter())
         scores, tied = np.empty((1, 0), np.float32), False
         for record, keep in self.rerank:
@@ -82,7 +85,7 @@ class Quick:
         self._pipeline, self._spec, self._dim = pipeline, str(plan), plan.stages[-1].dim
         self._width, self._metric = snapshot.card.width, snapshot.card.metric
         self._shapes = {(self._width,), (1, self._width)}
-        counts = [min(stage.keep, snapshot.positions) for stage in plan.stages]
+        counts = [min(stage.keep, snapshot.rows) for stage in plan.stages]
         sizes = [int(record.strides.sum()) + NORM_BYTES for record, _ in pipeline.rerank]
         read = [0, *(count * size for count, size in zip(counts, sizes, strict=False))]
         self._work = [
@@ -97,23 +100,25 @@ class Quick:
     def of(cls, snapshot: Snapshot, plan: Plan) -> Quick | None:
         """The plan was checked with `funnel.check`."""
         first, *rest = plan.stages
-        if isinstance(first.engine, Scan) or not rest or snapshot.contents.map or snapshot.card.metric == "l2":
+        if isinstance(first.engine, Scan) or not rest or snapshot.contents.map or not snapshot.blocks:
             return None
         built = snapshot.engine(first.dim, first.engine, own_map(snapshot, plan))
-        if len(built.blocks) != len(snapshot.blocks) or any(block.about.dead for block in snapshot.blocks):
+        wide = reach(first, snapshot.rows, snapshot.positions)
+        if len(built.blocks) != len(snapshot.blocks) or any(stage.dim != rest[0].dim for stage in rest) or not wide:
             return None
-        if not snapshot.blocks or any(stage.dim != rest[0].dim for stage in rest):
-            return None
-        keeps = [min(stage.keep, snapshot.positions) for stage in plan.stages]
+        keeps = [min(stage.keep, snapshot.rows) for stage in plan.stages]
         found = [snapshot.record(snapshot.layout.reading(stage.dim, stage.encoding)) for stage in rest]
         records = [record for record in found if record is not None]
         if len(records) < len(rest):
             return None
         columns = None if built.map is None else built.map.columns(first.dim)
         ask = built.proposer.bound(first.engine, keeps[0])
+        placed: Callable[[Positions], Positions] = built.positions
+        if snapshot.rows < snapshot.positions:
+            ask, placed = built.proposer.bound(first.engine, wide), _living(snapshot, built, keeps[0])
         rerank, metric = tuple(zip(records, keeps[1:], strict=True)), snapshot.card.metric
-        unit = rescaled(first.engine, metric)
-        return cls(snapshot, plan, Pipeline(columns, first.dim, ask, built.positions, rerank, CODES[metric], unit))
+        how = rescaled(first.engine, metric), built.about.factor if metric == "l2" else 1.0
+        return cls(snapshot, plan, Pipeline(columns, first.dim, ask, placed, rerank, CODES[metric], *how))
 
     def search(self, asked: Any) -> Results | None:
         """What the plan finds for a query (d,) or (1, d); None for one that goes the long way."""
@@ -127,6 +132,10 @@ class Quick:
         positions, scores, tied, times = found
         if self._metric == "cosine":
             scores *= self._factor(query, length)
+        elif self._metric == "l2":
+            own = np.float32(length if self._dim == self._width else np.linalg.norm(query[:, : self._dim]))
+            np.minimum(scores - own * own, 0, out=scores)
+            tied = tied or bool((scores[0, 1:] == scores[0, :-1]).any())  # of a long query a lot is rounded away
         ids, counts = self._ids(positions), self._counts.copy()
         if tied:
             positions, scores, ids = by_id(positions, scores, ids)
@@ -142,6 +151,19 @@ class Quick:
         return 1 / length if length > 0 else 0.0
 
 
+def _living(snapshot: Snapshot, built: Built, keep: int) -> Callable[[Positions], Positions]:
+    """What gives the positions of the first `keep` rows that are not deleted; none where there are fewer."""
+    masks = (block.alive if block.about.dead else np.ones(block.rows, np.bool_) for block in built.blocks)
+    alive = np.concatenate(list(masks))
+
+    def placed(numbers: Positions) -> Positions:
+        there = numbers[0][numbers[0] >= 0]
+        some = there[alive[there]][:keep]
+        return built.positions(some[None]) if len(some) == keep else some[None, :0]
+
+    return placed
+
+
 def rescaled(engine: Engine, metric: Metric) -> bool:
     """Whether a query's length changes what the engine proposes: one that knows its rows by a bit a coordinate codes
     the query's distance from a centre."""
@@ -150,7 +172,7 @@ def rescaled(engine: Engine, metric: Metric) -> bool:
 
 def _single(asked: npt.NDArray[Any]) -> Floats:
     """As float32, side by side in memory."""
-    if asked.dtype == np.float32:
-        return np.ascontiguousarray(asked, np.float32)
+    if asked.dtype == np.float32 and asked.flags.writeable:  # compiled loops are compiled anew for what is not
+        return np.ascontiguousarray(asked)
     with np.errstate(over="ignore"):  # what is beyond float32 goes the long way
         return asked.astype(np.float32)

@@ -50,6 +50,7 @@ class Snapshot:
         self._firsts = np.array(firsts[:-1], np.int64)
         self._known: dict[tuple[int, Engine, str], Built] = {}
         self.quick: dict[Any, Any] = {}  # plans bound to this snapshot (see `searching.quickly`)
+        self.answers: dict[Any, Any] = {}  # to needs (see `by_need.answer`)
         self._records: dict[tuple[str, ...], Record | None] = {}
 
     @cached_property

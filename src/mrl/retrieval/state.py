@@ -32,8 +32,9 @@ class Contents:
     """What the manifest of an index says. columns: names of the payload's, None without payload. strings: whether ids
     are strings, None before the first row. map: the map's file, "" for none. next: the number of the next block. raw:
     the card of what goes into a map that gives fewer dims than it takes, else None. changes: rows added, deleted or
-    replaced since the index was built. planned: the file of what was planned, "" for none, when `changes` were
-    planned_at."""
+    replaced since the index was built. planned: the file of what was planned, "" for none, for rows as they were when
+    `changes` were planned_at. built: the engine that was built for it, by its name; "" for none, or for one that was
+    there before."""
 
     card: Card
     layout: Layout
@@ -47,6 +48,7 @@ class Contents:
     changes: int = 0
     planned: str = ""
     planned_at: int = 0
+    built: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -62,6 +64,7 @@ class Contents:
             "planned": self.planned,
             "planned_at": self.planned_at,
             **({} if self.raw is None else {"raw": self.raw.to_json()}),
+            **({"built": self.built} if self.built else {}),
         }
 
     @classmethod
@@ -80,6 +83,7 @@ class Contents:
             document.get("changes", 0),
             document.get("planned", ""),
             document.get("planned_at", 0),
+            document.get("built", ""),
         )
 
     def names(self, name: str) -> bool:
@@ -148,7 +152,7 @@ class Coming:
         self.base, self.contents = base, base.contents
         self._growing = Growing(base.folder, base.layout, base.contents.next)
         self._doomed: dict[int, list[Positions]] = {}
-        self._count = 0  # of rows to be deleted
+        self._gone = 0  # rows that are deleted, and have none in their place
         self._columns, self._strings = self.contents.columns, self.contents.strings
         self._schema: pyarrow.Schema | None = None
         self.next_id = base.next_id
@@ -174,11 +178,11 @@ class Coming:
             schema = self.base.blocks[0].schema
         return fitted(payload, schema, self.base.folder.path)
 
-    def doom(self, positions: Positions) -> None:
-        """Delete living rows of the base."""
+    def doom(self, positions: Positions, *, replaced: bool = False) -> None:
+        """Delete living rows of the base. replaced: whether each has one of those that are added in its place."""
         for block, _, rows in self.base.split(positions):
             self._doomed.setdefault(block.about.number, []).append(rows)
-            self._count += len(rows)
+            self._gone += 0 if replaced else len(rows)
 
     def commit(self) -> None:
         """Publish, as the newest state of the base's folder."""
@@ -191,7 +195,7 @@ class Coming:
                 columns=self._columns,
                 strings=self._strings,
                 next=self._growing.next,
-                changes=self.contents.changes + max(self._growing.rows, self._count),
+                changes=self.contents.changes + self._growing.rows + self._gone,
             )
             publish(self.base.folder, contents, {**new, **deleted})
         except BaseException:
@@ -220,13 +224,6 @@ def publish(folder: Folder, contents: Contents, new: Mapping[str, Content]) -> N
     if rows > MOST:
         raise InputError(f"an index has room for {MOST} rows, this would have {rows}; compact it, or split it in two")
     folder.commit(new, contents.to_json(), keep=contents.names)
-
-
-def keep_planned(folder: Folder, contents: Contents, file: bytes) -> None:
-    """Commit what was planned, sealed, in place of what was before."""
-    name = f"{contents.next:06d}.planned.json"
-    planned = replace(contents, planned=name, planned_at=contents.changes, next=contents.next + 1)
-    publish(folder, planned, {name: file})
 
 
 def living(

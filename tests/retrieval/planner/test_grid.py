@@ -32,7 +32,7 @@ def test_every_plan_of_the_grid_is_one(rows, width, k):
         way = Way(width > 1, grid.dims(width)[-1], engine)
         for asked in grid.asked(engine, rows, k):
             assert of_build(asked) == of_build(engine)
-            longest = grid.longest(asked, rows)
+            longest = grid.longest(asked, rows, k)
             for keep in grid.keeps(longest, k)[:2]:
                 assert k <= keep <= min(longest, rows)
                 for chain in grid.CHAINS:
@@ -64,6 +64,18 @@ def test_knobs_come_cheapest_first():
     assert grid.keeps(32, 10) == (10, 12, 16, 20, 25, 30)
     assert grid.keeps(300, 17)[:3] == (17, 20, 25)
     assert grid.keeps(16, 17) == ()
+
+
+def test_many_results_have_longer_lists():
+    assert [each.ef for each in grid.asked(HNSW(), 10_000, 350)] == [384, 512, 768, 1024, 1536]
+    assert grid.keeps(1536, 350) == (350, 400, 600, 800, 1200)
+    for k in (10, 75, 76, 300, 384, 385, 1000, 5000):
+        assert grid.ladder(grid.KEEPS, k)[: len(grid.KEEPS)] == grid.KEEPS
+        assert grid.longest(RaBitQ(), 10**6, k) >= 4 * k
+        assert max(each.ef for each in grid.asked(HNSW(), 10**6, k)) >= 4 * k
+        assert grid.keeps(grid.longest(IVF(8), 10**6, k), k)[-1] >= 4 * k
+    assert grid.longest(RaBitQ(), 500, 400) == 500
+    assert grid.longest(RaBitQ(), 500, 10) == 300
 
 
 def test_memory_is_near_that_of_the_files():

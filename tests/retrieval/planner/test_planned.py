@@ -2,12 +2,16 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from mrl.errors import DamagedError, ExistsError, InputError
 from mrl.promise import Parts, Promise
 from mrl.retrieval import Plan
 from mrl.retrieval.planner import Planned, Point, Terms
+from mrl.retrieval.planner.planned import recorded
+from mrl.retrieval.planner.points import frontier
+from mrl.vectors.copies import digests
 
 
 def point(plan, quality, promised, ms, **more):
@@ -149,6 +153,32 @@ def test_points_stand_in_order():
         replace(PLANNED, points=(), pick=None)
     with pytest.raises(InputError, match="the pick is the place of one of 5 points, got 5"):
         replace(PLANNED, pick=5)
+
+
+def test_the_queries_that_were_planned_with_are_known():
+    mine = digests(np.arange(40, dtype=np.float32).reshape(20, 2))
+    planned = replace(PLANNED, asked=recorded(np.repeat(mine[:15], 2)))
+    assert len(planned.asked) == 15 * 8 * 4 / 3
+    assert Planned.from_json(planned.to_json()).knows(mine).tolist() == [True] * 15 + [False] * 5
+    assert not PLANNED.knows(mine).any()
+
+
+def test_what_gives_as_many_results():
+    assert PLANNED.giving(100) is PLANNED
+    assert PLANNED.giving(101).points == POINTS[4:]
+    assert PLANNED.giving(101).picked is None
+    with pytest.raises(InputError, match="nothing that was planned gives k = 101 results; ask for fewer, or search"):
+        replace(PLANNED, points=POINTS[:3]).giving(101)
+    assert point("64:10", 0.9, None, 1.0).gives(10**6)
+
+
+def test_a_frontier_has_what_is_ready_and_what_nothing_outdoes():
+    """Of two that are the same one is left."""
+    ready = [point("32:10", 0.9, 0.8, 1.0), point("32:12", 0.8, 0.7, 2.0), point(None, 1.0, 1.0, 9.0)]
+    built = [("48:10", 0.85, 3.0), ("48:12", 0.95, 4.0), ("48:14", 0.95, 4.0), ("48:16", 0.94, 5.0), ("48:9", 0.7, 0.5)]
+    others = [point(text, quality, None, ms, ready=False) for text, quality, ms in built]
+    found = frontier([*others, *ready], "latency")
+    assert [str(each) for each in found] == ["48:9", "32:10", "32:12", "48:12", "exact search"]
 
 
 def test_the_table():

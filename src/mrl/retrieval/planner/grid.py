@@ -14,9 +14,9 @@ DIMS = (16, 24, 32, 48, 64, 96, 128, 192, 256)
 EFS = (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
 PROBES = (1, 2, 4, 8, 16, 32, 64, 128)
 KEEPS = (10, 12, 16, 20, 25, 30, 40, 50, 60, 75, 100, 150, 200, 300)
+LONG = 4  # times k, at least, that both go on to
 CHANGES = ({"m": 32}, {"ef_construction": 100}, {"codes": "float16"})  # of a graph with 16, 40 and int8
 CODES = ("1bit", "int8")  # of lists
-LONGEST = KEEPS[-1]  # proposals that lists and scans are asked for
 CHAINS = (("float32",), ("int12",), ("int8",), ("int8", "float32"), ("int8", "int12"))
 MIDDLE = 2  # times k: what an int8 re-rank keeps for the finer one behind it
 ROW_BYTES = 12  # of a row beside its coordinates: an id and a length
@@ -48,21 +48,28 @@ def dims(width: int) -> tuple[int, ...]:
 def asked(engine: Engine, rows: int, k: int) -> Iterator[Engine]:
     """The engine with each of its query knobs, cheapest first."""
     if isinstance(engine, HNSW):
-        yield from (replace(engine, ef=ef) for ef in EFS if k <= ef <= max(rows, k))
+        yield from (replace(engine, ef=ef) for ef in ladder(EFS, k) if k <= ef <= max(rows, k))
     elif isinstance(engine, IVF):
         yield from (replace(engine, probes=probes) for probes in PROBES if probes <= engine.lists)
     else:
         yield engine
 
 
-def longest(engine: Engine, rows: int) -> int:
-    """How many proposals the engine is asked for."""
-    return min(engine.ef if isinstance(engine, HNSW) else LONGEST, rows)
+def ladder(steps: tuple[int, ...], k: int) -> tuple[int, ...]:
+    """The steps up to `LONG` times k at least: beyond the last one its octave is repeated, twice as large each time."""
+    while steps[-1] < LONG * k:
+        steps = (*steps, 2 * steps[-2], 2 * steps[-1])
+    return steps
+
+
+def longest(engine: Engine, rows: int, k: int = 1) -> int:
+    """How many proposals the engine is asked for, where a plan has to find k rows."""
+    return min(engine.ef if isinstance(engine, HNSW) else ladder(KEEPS, k)[-1], rows)
 
 
 def keeps(longest: int, k: int) -> tuple[int, ...]:
     """How many proposals may be re-ranked, of a list of so many."""
-    return tuple(sorted({keep for keep in (*KEEPS, k) if k <= keep <= longest}))
+    return tuple(sorted({keep for keep in (*ladder(KEEPS, k), k) if k <= keep <= longest}))
 
 
 def plan_of(way: Way, engine: Engine, keep: int, chain: tuple[str, ...], shape: tuple[int, int, str]) -> Plan:

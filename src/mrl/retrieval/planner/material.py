@@ -23,6 +23,7 @@ from mrl.vectors.copies import digests, groups
 
 HELD_OUT = 2_000  # rows at most that are held out as queries
 SHARE = 0.1  # of the rows, at most
+UNSEEN = "every engine was measured without the rows that were held out, and an index has them"
 
 Numbers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -31,9 +32,9 @@ Floats = npt.NDArray[np.float32]
 @dataclass(frozen=True, eq=False)
 class Material:
     """vectors: (n, d) that are searched. queries: (q, d), those that the worth measures. worth: of what is found for
-    them. same: (q,) numbers that copies of a query share. card: of the vectors. kept: (n,) their places among all rows
-    that were given; data, digest, whole_of: the name of these, SHA-256 of them, and how many they are. notes: in
-    words. held_out: whether the queries were some of the rows.
+    them. same: (q,) numbers that copies of a query share. card: of the vectors. data, digest, whole_of: the name of all
+    rows that were given, SHA-256 of them, and how many they are. notes: in words. held_out: whether the queries were
+    some of the rows.
     """
 
     vectors: Floats
@@ -41,7 +42,6 @@ class Material:
     worth: Worth
     same: Numbers
     card: Card
-    kept: Numbers
     data: str
     digest: str
     notes: tuple[str, ...]
@@ -78,7 +78,7 @@ def material(
     check_enough(len(queries))
     own = _own_rows(database, queries)
     if not len(own):
-        return _settled(database, queries, terms, judgements, (np.arange(len(database)), database))
+        return _settled(database, queries, terms, judgements, database)
     if len(own) > SHARE * len(database) + ENOUGH:
         raise InputError(
             f"{len(own):,} of the {len(database):,} rows of {database.path} are queries, too, and would find "
@@ -86,7 +86,7 @@ def material(
         )
     kept = np.setdiff1d(np.arange(len(database)), own)
     note = f"{len(own):,} rows are queries, too, and would find themselves: held out while planning"
-    return _settled(_held(database).only(kept), queries, terms, judgements, (kept, database), (note,))
+    return _settled(_held(database).only(kept), queries, terms, judgements, database, (note, UNSEEN))
 
 
 def _held_out(database: Embedded, terms: Terms, judgements: Judgements | None) -> Material:
@@ -102,9 +102,8 @@ def _held_out(database: Embedded, terms: Terms, judgements: Judgements | None) -
     kept = np.flatnonzero(~np.isin(names := digests(database.vectors), names[chosen]))  # nor their copies
     note = f"{count:,} of {len(database):,} rows, drawn at random, were held out as queries"
     whole = _held(database)
-    return replace(
-        _settled(whole.only(kept), whole.only(chosen), terms, None, (kept, database), (note,)), held_out=True
-    )
+    found = _settled(whole.only(kept), whole.only(chosen), terms, None, database, (note, UNSEEN))
+    return replace(found, held_out=True)
 
 
 def _held(database: Embedded) -> Held:
@@ -122,10 +121,10 @@ def _settled(
     queries: Embedded,
     terms: Terms,
     judgements: Judgements | None,
-    kept: tuple[Numbers, Embedded],
+    whole: Embedded,
     notes: tuple[str, ...] = (),
 ) -> Material:
-    places, whole = kept
+    """database: the rows of the whole that are searched."""
     vectors, asked = _floats(database), _floats(queries)
     truth = Truth.of(asked, vectors, terms.k, database.card.metric)
     value = worth(terms, database, queries, truth, judgements)
@@ -136,7 +135,6 @@ def _settled(
         value,
         groups(asked[rows]),
         database.card,
-        places,
         str(database.path),
         digest(whole.vectors),
         (*notes, *value.notes),
@@ -158,10 +156,7 @@ def sampled(found: Material, asked: Numbers, terms: Terms, rows: Numbers) -> tup
     terms = replace(terms, measure="recall", recall=1 - terms.allowed, tolerance=None)
     vectors, queries = np.ascontiguousarray(found.vectors[rows]), found.queries[asked]
     truth = Truth.of(queries, vectors, terms.k, found.by)
-    small = replace(
-        found, vectors=vectors, queries=queries, worth=Recall.of(truth), same=found.same[asked], kept=found.kept[rows]
-    )
-    return small, terms
+    return replace(found, vectors=vectors, queries=queries, worth=Recall.of(truth), same=found.same[asked]), terms
 
 
 def digest(vectors: npt.NDArray[Any]) -> str:

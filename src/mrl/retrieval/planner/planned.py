@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from mrl.disk import absent, read_json, write_json
 from mrl.errors import InputError
@@ -15,6 +19,7 @@ from mrl.promise import Estimate, Parts, Promise
 from mrl.promise.promise import STALE
 from mrl.retrieval.planner.points import COLUMNS, Point, plain
 from mrl.retrieval.planner.terms import Terms
+from mrl.vectors.copies import Digests
 
 KIND = "mrl-planned"
 
@@ -23,12 +28,14 @@ KIND = "mrl-planned"
 class Planned:
     """What the planner found.
 
-    terms: what was asked. measure: its name. points: what nothing else outdoes in both cost and quality, cheapest
-    first, the exact search among them. pick: the place of the cheapest that keeps the terms; None where none is known
-    to but the exact search. promise: of the pick; None for the exact search. sentences: what is to be said. queries: of
-    each part. full: the measure's mean at the exact search, on the report part. data, rows, digest: the vectors' name,
-    how many there were, and the digest of what they were. held_out: whether the queries were rows held out. threads:
-    of the timings. about: machine and versions. change: the share of rows that may change before promises are stale.
+    terms: what was asked. measure: its name. points: cheapest first, the exact search among them: all that were tested,
+    which serve other needs even where another outdoes them in both cost and quality, and of those that were only
+    measured, and not built, what nothing outdid. pick: the place of the cheapest that keeps the terms; None where none
+    is known to but the exact search. promise: of the pick; None for the exact search. sentences: what is to be said.
+    queries: of each part. full: the measure's mean at the exact search, on the report part. data, rows, digest: the
+    vectors' name, how many there were, and the digest of what they were. held_out: whether the queries were rows held
+    out. threads: of the timings. about: machine and versions. change: the share of rows that may change before promises
+    are stale. asked: which queries were planned with, as `recorded` writes their digests.
     """
 
     terms: Terms
@@ -46,6 +53,7 @@ class Planned:
     threads: int = 1
     about: Mapping[str, Any] = field(default_factory=dict, hash=False)
     change: float = STALE
+    asked: str = ""
 
     def __post_init__(self) -> None:
         points = sorted(self.points, key=lambda point: (point.cost(self.terms.objective), -point.quality))
@@ -57,6 +65,17 @@ class Planned:
     @property
     def picked(self) -> Point | None:
         return None if self.pick is None else self.points[self.pick]
+
+    def knows(self, queries: Digests) -> npt.NDArray[np.bool_]:
+        """(q,): which of these queries, by their digests (`vectors.copies`), were planned with."""
+        return np.isin(queries, np.frombuffer(b64decode(self.asked), np.uint64))
+
+    def giving(self, k: int) -> Planned:
+        """The same without what cannot give k results. InputError where that leaves nothing."""
+        points = tuple(point for point in self.points if point.gives(k))
+        if not points:
+            raise InputError(f"nothing that was planned gives k = {k} results; ask for fewer, or search exactly")
+        return self if len(points) == len(self.points) else replace(self, points=points, pick=None)
 
     def at_recall(self, recall: float) -> Point:
         """The cheapest ready point that surely keeps this recall. InputError where none does."""
@@ -188,6 +207,11 @@ class Planned:
             f"no plan that is ready fits within {' and '.join(budgets)}; the fastest, {fast}, takes {fast.ms:.3g} ms "
             f"and {fast.bytes:,} bytes, the smallest, {small}, {small.ms:.3g} ms and {small.bytes:,} bytes; give more"
         )
+
+
+def recorded(queries: Digests) -> str:
+    """Digests of queries, each once, 8 bytes each, in base64."""
+    return b64encode(np.unique(queries).tobytes()).decode()
 
 
 def _up(loss: float) -> float:

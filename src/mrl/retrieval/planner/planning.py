@@ -19,6 +19,7 @@ from mrl.promise import Estimate, estimate
 from mrl.retrieval import threads
 from mrl.retrieval.building import BuildSpec, Progress, silent
 from mrl.retrieval.index import Index
+from mrl.retrieval.keeping import Begun, is_new
 from mrl.retrieval.layout import Layout
 from mrl.retrieval.leading import Leading, fit_leading
 from mrl.retrieval.plan import Plan
@@ -27,15 +28,16 @@ from mrl.retrieval.planner.exploring import Explorer
 from mrl.retrieval.planner.final import Final, exact_seconds, measured
 from mrl.retrieval.planner.grid import Way
 from mrl.retrieval.planner.material import Material, material, sampled
-from mrl.retrieval.planner.planned import Planned
-from mrl.retrieval.planner.points import EXACT, Point
+from mrl.retrieval.planner.planned import Planned, recorded
+from mrl.retrieval.planner.points import EXACT, Point, frontier
 from mrl.retrieval.planner.selection import Seen, Selection, check_enough, parts, selected
 from mrl.retrieval.planner.telling import told
-from mrl.retrieval.planner.terms import Terms
+from mrl.retrieval.planner.terms import Objective, Terms, cost_by
 from mrl.retrieval.planner.trial import Bench, Candidate, Trial
 from mrl.retrieval.proposers import library
 from mrl.retrieval.rows import Batch, Rows, spread
 from mrl.vectors import Embedded
+from mrl.vectors.copies import digests
 
 Numbers = npt.NDArray[np.int64]
 Told = Callable[[str], object]
@@ -43,7 +45,6 @@ Told = Callable[[str], object]
 NEAR, FEW, MANY = 1.2, 8, 24  # times the best cost, and how many of these are run; plans of a frontier at most
 CLOSE = 0.03  # of the measure: plans with other engines are shown from so much below the terms on
 LARGE, SAMPLE = 200_000, 100_000  # rows from which on ways are explored on a sample, and of how many
-MOST_DIMS = grid.DIMS[-1]
 FITTED_ON = 8_192  # rows that the map is fitted on
 
 
@@ -74,11 +75,25 @@ class Draft:
         hashed = hashlib.sha256()
         source = rows if self.made is None else _hashing(rows, hashed)
         index = Index.build(path, source, BuildSpec(self.layout(rows.card.width)), progress)
-        if plans := self._ready():
-            first, same = plans[0].stages[0], hashed.hexdigest() == self.planned.digest
-            index.add_engine(first.dim, first.engine, self.turn, progress=progress, made=self.made if same else None)
-        index.keep_planned(self.planned)
+        whole = replace(self, made=self.made if hashed.hexdigest() == self.planned.digest else None)
+        whole.add(index, Begun.at(index.snapshot), progress)
         return index
+
+    def add(self, index: Index, begun: Begun, progress: Progress = silent) -> None:
+        """Build the engine of the ready plans in an index of the rows that were planned for, and keep what was planned.
+
+        begun: the index when they were read. What was built while planning is taken if nothing was changed since; else
+        the engine is built of the rows that there are now, and the promise counts the changes.
+        """
+        with index.writing():
+            new, plans = False, self._ready()
+            if plans:
+                first, now = plans[0].stages[0], index.snapshot
+                same = now.folder.number == begun.number and now.positions == now.rows
+                new = is_new(now.contents, first.dim, first.engine, plans[0].map)
+                made = self.made if same else None
+                index.add_engine(first.dim, first.engine, self.turn, progress=progress, made=made)
+            index.keep_planned(self.planned, at=begun.changes, built=new)
 
     def _ready(self) -> list[Plan]:
         """All begin with the same engine: only its plans were tested."""
@@ -180,17 +195,28 @@ def _draft(found: Material, terms: Terms, explorer: Explorer, way: Way, finals: 
     exact = _exact(found)
     seen = _seen(found, terms, mine, exact)
     selection = selected(seen, terms, found.same)
-    points = _points(selection, mine, rest, exact)
-    points.sort(key=lambda point: (point.cost(terms.objective), -point.quality))
+    points = frontier(_points(selection, mine, rest, exact), terms.objective)
     wanted = None if selection.pick == seen.exact else mine[selection.pick].candidate.plan
-    pick = None if wanted is None else next(i for i, point in enumerate(points) if point.plan == wanted)
-    planned = Planned(
+    planned = _planned(found, terms, selection, told(selection, seen, terms), points)
+    if wanted is not None:
+        pick = next(i for i, point in enumerate(points) if point.plan == wanted)
+        planned = replace(planned, pick=pick, promise=planned.promise_for(points[pick], 1 - terms.allowed))
+    trial = explorer.trials[way]
+    turn = trial.bench.turn if way.mapped else None
+    return Draft(planned, turn and Leading.of(turn, way.dim), trial.proposer.index if found.whole else None)
+
+
+def _planned(
+    found: Material, terms: Terms, selection: Selection, said: tuple[str, ...], points: Sequence[Point]
+) -> Planned:
+    """Without its pick."""
+    return Planned(
         terms=terms,
         measure=found.worth.name,
         points=tuple(points),
-        pick=pick,
+        pick=None,
         promise=None,
-        sentences=(*told(selection, seen, terms), *found.notes),
+        sentences=(*said, *found.notes),
         queries=selection.queries,
         data=found.data,
         rows=found.whole_of,
@@ -199,12 +225,8 @@ def _draft(found: Material, terms: Terms, explorer: Explorer, way: Way, finals: 
         held_out=found.held_out,
         threads=threads.count(),
         about=machine(),
+        asked=recorded(digests(found.queries)),
     )
-    if pick is not None:
-        planned = replace(planned, promise=planned.promise_for(points[pick], 1 - terms.allowed))
-    trial = explorer.trials[way]
-    turn = trial.bench.turn if way.mapped else None
-    return Draft(planned, turn and Leading.of(turn, way.dim), trial.proposer.index if found.whole else None)
 
 
 @dataclass(frozen=True)
@@ -215,8 +237,8 @@ class _Exact:
     seconds: float
     bytes: int
 
-    def cost(self, objective: str) -> float:
-        return {"latency": self.ms, "bytes": float(self.bytes), "throughput": self.seconds}[objective]
+    def cost(self, objective: Objective) -> float:
+        return cost_by(objective, self.ms, self.bytes, self.seconds)
 
 
 def _exact(found: Material) -> _Exact:

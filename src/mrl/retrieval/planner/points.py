@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from mrl.retrieval.plan import Plan
-from mrl.retrieval.planner.terms import Objective
+from mrl.retrieval.planner.terms import Objective, cost_by
 
 EXACT = "exact search"
 ROUNDING = 1e-9  # of levels such as 1 − 0.02
@@ -42,11 +43,15 @@ class Point:
 
     def cost(self, objective: Objective) -> float:
         """Milliseconds of one query alone, bytes, or seconds a query in batches: the lower, the cheaper."""
-        return {"latency": self.ms, "bytes": float(self.bytes), "throughput": 1 / self.qps}[objective]
+        return cost_by(objective, self.ms, self.bytes, 1 / self.qps)
 
     def keeps(self, level: float) -> bool:
         """Whether it surely loses no more than 1 − level."""
         return self.promised is not None and self.promised >= level - ROUNDING
+
+    def gives(self, k: int) -> bool:
+        """Whether it can give so many results: the exact search always can."""
+        return self.plan is None or len(self.plan.stages) == 1 or self.plan.stages[-2].keep >= k
 
     def cells(self, *, picked: bool) -> tuple[str, ...]:
         """A line of a table: see `COLUMNS`."""
@@ -68,6 +73,17 @@ class Point:
     def from_json(cls, document: Mapping[str, Any]) -> Point:
         plan = document["plan"]
         return cls(**{**document, "plan": None if plan is None else Plan.from_json(plan)})
+
+
+def frontier(points: Iterable[Point], objective: Objective) -> list[Point]:
+    """Cheapest first, without those that are not ready and that another outdoes: no dearer, and worth no less."""
+    kept: list[Point] = []
+    best = -inf
+    for point in sorted(points, key=lambda point: (point.cost(objective), -point.quality)):
+        if point.ready or point.quality > best:
+            kept.append(point)
+        best = max(best, point.quality)
+    return kept
 
 
 def plain(value: Any) -> dict[str, Any]:

@@ -92,10 +92,9 @@ class Seen:
         return replace(self, full=self.full[numbers], values=self.values[:, numbers])
 
     def merged(self, same: Numbers) -> Seen:
-        """Queries that share a number as one, worth their mean. same: (n,) numbers from 0 on, none left out."""
+        """Queries that share a number as one, worth their mean, in the order of these. same: (n,) from 0 on, none left
+        out."""
         counts = np.bincount(same)
-        if len(counts) == len(same):
-            return self
         merged = np.stack([np.bincount(same, row) for row in (self.full, *self.values)]) / counts
         return replace(self, full=merged[0].clip(0, 1), values=merged[1:].clip(0, 1))
 

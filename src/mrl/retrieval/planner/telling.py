@@ -23,6 +23,8 @@ def _found(selection: Selection, seen: Seen, terms: Terms) -> Iterator[str]:
             f"take {_named(selection.pick, seen, terms)}: {terms.text} with {100 * terms.confidence:g} % confidence; "
             f"{exact}"
         )
+    elif min(seen.costs) == seen.costs[seen.exact]:
+        yield f"take the exact search, {terms.cost_text(seen.costs[seen.exact])}: nothing that was measured is cheaper"
     elif selection.outcome == "out of reach":
         yield f"nothing but the exact search reaches {terms.text}; {_best(selection, seen, terms)}{exact}"
     else:

@@ -83,3 +83,8 @@ class Terms:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def cost_by(objective: Objective, ms: float, size: float, seconds: float) -> float:
+    """What is to be little: ms of one query alone, bytes of memory, or seconds of a query in a batch."""
+    return {"latency": ms, "bytes": float(size), "throughput": seconds}[objective]

@@ -113,14 +113,13 @@ class Index:
         """The k nearest rows of each query.
 
         queries: (q, width) or (width,) floats, as the model gives them (the index's map is applied here), a Table, or
-        what `prepare` made of them. plan: a `Plan` or its text; without one, and with `exact=True`, the search is
-        exact: the full-width result of the encodings of record, in order of (score, id). where: a condition on the
-        payload, as text (`price < 20 and brand in ["a", "b"]`) or a pyarrow expression; k rows come back where k fulfil
-        it. need: instead of a plan `recall=0.98`, `tolerance=`, `budget_ms=` or `budget_bytes=`: see `Need`; the
-        results say what is promised, and where that does not apply.
+        what `prepare` made. plan: a `Plan` or its text; without one, and with `exact=True`, the search is exact: the
+        full-width result of the encodings of record, in order of (score, id). where: a condition on the payload, as
+        text (`price < 20 and brand in ["a", "b"]`) or a pyarrow expression; k rows come back where k fulfil it. need:
+        instead of a plan a `Need`; the results say what is promised, and where that does not apply.
 
-        InputError for k < 1, a NaN, an unknown column, a need that no plan keeps; CardError for vectors of another
-        model; NestingError for cuts that the index does not have; DamagedError naming a file whose bytes changed.
+        InputError for a k, a NaN, a column or a need that cannot be; CardError for another model's vectors;
+        NestingError for cuts that are not there; DamagedError naming a file whose bytes changed.
         """
         snapshot = self._snapshot  # which `refresh` may change meanwhile
         if need or exact:

@@ -9,11 +9,16 @@ from hypothesis import strategies as st
 
 from mrl.retrieval.engine import HNSW, IVF, RaBitQ, of_build
 from mrl.retrieval.plan import Plan
-from mrl.retrieval.planner import grid
+from mrl.retrieval.planner import Terms, grid
+from mrl.retrieval.planner.exploring import Explorer
 from mrl.retrieval.planner.grid import Way
+from mrl.retrieval.planner.material import material
+from mrl.retrieval.planner.trial import Bench
 from mrl.retrieval.proposers import built
+from retrieval.planner.rows import clustered, held
 
 WIDTHS = st.integers(1, 4096)
+ROWS = clustered(2000, 16)
 
 
 def engines(rows):
@@ -76,6 +81,15 @@ def test_many_results_have_longer_lists():
         assert grid.keeps(grid.longest(IVF(8), 10**6, k), k)[-1] >= 4 * k
     assert grid.longest(RaBitQ(), 500, 400) == 500
     assert grid.longest(RaBitQ(), 500, 10) == 300
+
+
+def test_plans_are_measured_for_many_results():
+    terms = Terms(k=400, recall=0.9)
+    known = Explorer(Bench.of(material(held(ROWS), held(ROWS[:60] + 0.01), terms), None), terms, np.arange(60), str)
+    known.look(way := Way(False, 8, HNSW(16, 40)))
+    keeps = {each.keep for each in known.candidates[way]}
+    assert {400, 600} <= keeps
+    assert max(known.quality(each) for each in known.candidates[way]) > 0.7
 
 
 def test_memory_is_near_that_of_the_files():

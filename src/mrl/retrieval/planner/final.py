@@ -14,6 +14,7 @@ from mrl.retrieval.best import CODES, Candidates
 from mrl.retrieval.encodings import Floats
 from mrl.retrieval.engines import QUERIES_PER_THREAD
 from mrl.retrieval.planner import grid
+from mrl.retrieval.planner.terms import Objective, cost_by
 from mrl.retrieval.planner.trial import TIMED, Candidate, Trial, median_seconds
 from mrl.retrieval.quick import Pipeline, rescaled
 from mrl.retrieval.rerank import Record
@@ -35,8 +36,8 @@ class Final:
     qps: float
     build_s: float
 
-    def cost(self, objective: str) -> float:
-        return {"latency": self.ms, "bytes": float(self.candidate.bytes), "throughput": 1 / self.qps}[objective]
+    def cost(self, objective: Objective) -> float:
+        return cost_by(objective, self.ms, self.candidate.bytes, 1 / self.qps)
 
 
 def measured(chosen: Sequence[tuple[Candidate, Trial]]) -> list[Final]:

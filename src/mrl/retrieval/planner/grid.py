@@ -62,7 +62,7 @@ def ladder(steps: tuple[int, ...], k: int) -> tuple[int, ...]:
     return steps
 
 
-def longest(engine: Engine, rows: int, k: int = 1) -> int:
+def longest(engine: Engine, rows: int, k: int) -> int:
     """How many proposals the engine is asked for, where a plan has to find k rows."""
     return min(engine.ef if isinstance(engine, HNSW) else ladder(KEEPS, k)[-1], rows)
 

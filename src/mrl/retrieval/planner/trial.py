@@ -22,6 +22,7 @@ from mrl.retrieval.planner.grid import Way
 from mrl.retrieval.planner.lists import best
 from mrl.retrieval.planner.material import Material
 from mrl.retrieval.planner.memory import Memory
+from mrl.retrieval.planner.terms import Objective, cost_by
 from mrl.retrieval.proposers import Proposer
 from mrl.retrieval.quick import Pipeline, rescaled
 
@@ -87,8 +88,8 @@ class Candidate:
     seconds: float
     bytes: int
 
-    def cost(self, objective: str) -> float:
-        return {"latency": self.ms, "bytes": float(self.bytes), "throughput": self.seconds}[objective]
+    def cost(self, objective: Objective) -> float:
+        return cost_by(objective, self.ms, self.bytes, self.seconds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +129,7 @@ class Trial:
         queries = bench.material.queries[asked]
         cut, before = bench.asked(self.way, queries), -1.0
         for engine in grid.asked(self.way.engine, bench.memory.rows, k):
-            count = grid.longest(engine, bench.memory.rows)
+            count = grid.longest(engine, bench.memory.rows, k)
             proposals, scores = self.proposed(engine, cut, count), _Scores(bench, queries)
             times = self._times(engine, cut, count, queries)
             most, there = -1.0, int((proposals >= 0).all(axis=0).sum())

@@ -60,8 +60,8 @@ def test_float32_and_float64_agree_but_for_rounding():
     turn = fit_leading(vectors, 6)
     np.testing.assert_allclose(turn.apply32(vectors), turn.apply(vectors), atol=1e-5)
     np.testing.assert_allclose(turn.apply64(vectors), turn.apply(vectors), atol=1e-5)
-    np.testing.assert_array_equal(turn.columns(4), turn.columns32[:, :4])
-    assert turn.columns(4).flags.c_contiguous
+    np.testing.assert_allclose(turn.columns(4).rounded, turn.columns32[:, :4], atol=0.005)
+    assert turn.columns(4).dim == 4
     with pytest.raises(InputError, match="16"):
         turn.apply32(vectors[:, :15])
 

@@ -38,6 +38,7 @@ from mrl.nesting import Metric
 from mrl.retrieval import proposers, threads
 from mrl.retrieval.best import ALL, Candidates
 from mrl.retrieval.blocks import Block, Positions
+from mrl.retrieval.columns import Columns
 from mrl.retrieval.encodings import Floats
 from mrl.retrieval.engine import HNSW, Engine, engine_text, of_build, parse_engine
 from mrl.retrieval.leading import Leading
@@ -104,6 +105,7 @@ class Built:
         self._shifts = np.array([block.first for block in blocks], np.int64) - self._starts[:-1]
         self._proposer: Proposer | None = None
         self._map: Leading | None = None
+        self._columns: Columns | None = None
         self._opening = threading.Lock()
 
     @property
@@ -129,6 +131,13 @@ class Built:
         if self._map is None and self.about.map_file:
             self._map = Leading.load(self._folder.verified(self.about.map_file))
         return self._map
+
+    @property
+    def columns(self) -> Columns | None:
+        """What queries are turned by; None without a map of its own."""
+        if self._columns is None and self.map is not None:
+            self._columns = self.map.columns(self.about.dim)
+        return self._columns
 
     def _read(self) -> Any:
         path, faiss = self._folder.verified(self.about.file), proposers.library()
@@ -159,7 +168,7 @@ class Built:
 
     def cut(self, queries: Queries) -> Floats:
         """(q, dim): what the engine compares its vectors with."""
-        vectors = queries.narrow if self.map is None else self.map.apply32(queries.narrow)
+        vectors = queries.narrow if self.columns is None else queries.narrow @ self.columns
         factor = self.about.factor if self._metric == "l2" else 1.0
         return proposers.cut(vectors, self.about.dim, self._metric, factor)
 

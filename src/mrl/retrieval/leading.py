@@ -17,6 +17,7 @@ from mrl.errors import NestingError
 from mrl.maps import Rotation
 from mrl.maps.tiles import check_vectors
 from mrl.nesting import prefix
+from mrl.retrieval.columns import Columns
 
 KIND = "mrl-leading-map"
 TILE = 256  # rows mapped at a time
@@ -84,9 +85,9 @@ class Leading:
         """(width, dim): the axes in float32."""
         return self.matrix.astype(np.float32)
 
-    def columns(self, dim: int) -> npt.NDArray[np.float32]:
-        """(width, dim): the first of these axes in float32, side by side in memory."""
-        return np.ascontiguousarray(self.columns32[:, :dim])
+    def columns(self, dim: int) -> Columns:
+        """The first of these axes, for queries: `queries @ columns` are their leads."""
+        return Columns(self.columns32[:, :dim])
 
     def apply64(self, vectors: Vectors) -> Doubles:
         """The same before it is rounded, in float64: for queries, few at a time. InputError for another width."""

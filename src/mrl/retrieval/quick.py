@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from mrl.nesting import Metric
 from mrl.retrieval.best import CODES
+from mrl.retrieval.columns import Columns
 from mrl.retrieval.encodings import Floats
 from mrl.retrieval.engine import Engine, RaBitQ, Scan
 from mrl.retrieval.engines import Built, reach
@@ -39,12 +40,12 @@ class Pipeline:
     """What is done to one query: its lead is cut, or comes from a map's columns; the engine is asked; the store's rows
     are re-ranked.
 
-    columns: (width, dim) of the engine's own map, else None. dim: of the lead. ask: the engine, for (1, dim). placed:
+    columns: of the engine's own map, else None. dim: of the lead. ask: the engine, for (1, dim). placed:
     positions (1, m) of its numbers, none where these are too few. rerank: a record and how many it keeps, for every
     stage behind. code: of the metric. unit: whether the lead has to be rescaled. factor: of the engine's vectors.
     """
 
-    columns: Floats | None
+    columns: Columns | None
     dim: int
     ask: Callable[[Floats], Positions]
     placed: Callable[[Positions], Positions]
@@ -111,7 +112,7 @@ class Quick:
         records = [record for record in found if record is not None]
         if len(records) < len(rest):
             return None
-        columns = None if built.map is None else built.map.columns(first.dim)
+        columns = built.columns
         ask = built.proposer.bound(first.engine, keeps[0])
         placed: Callable[[Positions], Positions] = built.positions
         if snapshot.rows < snapshot.positions:

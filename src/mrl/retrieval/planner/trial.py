@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from mrl.retrieval import proposers, threads
 from mrl.retrieval.best import CODES
+from mrl.retrieval.columns import Columns
 from mrl.retrieval.encodings import Floats
 from mrl.retrieval.engine import Engine
 from mrl.retrieval.engines import QUERIES_PER_THREAD
@@ -59,7 +60,7 @@ class Bench:
         """Of the map."""
         return "" if self.turn is None else str(self.turn)
 
-    def columns(self, way: Way) -> Floats | None:
+    def columns(self, way: Way) -> Columns | None:
         return self.turn.columns(way.dim) if way.mapped and self.turn is not None else None
 
     def prefixes(self, way: Way) -> Floats:

@@ -130,7 +130,7 @@ def planned(data: Path | None, folder: Path, pairs: int) -> dict[str, object]:
     classes, wanted = known.need_labels(), asked.need_labels()
     tuned = Held.of(queries[~own], card, wanted[~own])
     draft = plan_search(Held.of(rows, card, classes), tuned, Terms(k=K, measure="mAP", tolerance=TOLERANCE))
-    print("\n".join([*draft.planned.table(), str(draft.planned)]))
+    print(draft.planned)
     index = draft.build(folder / "planned", Rows.of(rows, card))
     best = draft.planned.picked.plan if draft.planned.picked else None
     task = Task(rows, queries[own], classes, wanted[own], index)

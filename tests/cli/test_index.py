@@ -269,7 +269,7 @@ def test_the_whole_life_of_an_index(built):
     assert "is in ix already (20 such ids); upsert replaces rows" in refused("add", "ix", *more)
     assert done("add", "ix", *more, "--replace")[1] == "added 20 rows, 20 in place of others; ix has 320\n"
     deleted = done("delete", "ix", "item0", "item5", "nobody")[1]
-    assert deleted == "deleted 2 rows, 1 ids were not there; ix has 318 rows\n"
+    assert deleted == "deleted 2 rows, 1 id was not there; ix has 318 rows\n"
     assert "blocks     3" in done("info", "ix")[0]
     engines = ("--engine", "4/hnsw", "--engine", "4/hnsw+ef=7", "--engine", "8/rabitq")
     said = "ix was compacted, 318 rows, with new engines 4/hnsw, 8/rabitq\n"

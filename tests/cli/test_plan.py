@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,10 +72,9 @@ def test_vectors_become_an_index_with_a_promise(here):
     planned = index.planned
     assert (here / "stdout").read_text() == f"{here / 'ix'}\n"
     said = (here / "stderr").read_text().splitlines()
-    assert said[: len(planned.points) + 1] == planned.table()
-    assert [line for line in said if line.startswith("* ")] == [planned.table()[planned.pick + 1]]
-    assert f"take {planned.picked}, " in "\n".join(said)
-    assert said[-1] == planned.promise.sentence
+    assert said == [planned.promise.sentence, "", *planned.sentences, "", *planned.table()]
+    assert said[2].startswith(f"take {planned.picked}, ")
+    assert max(map(len, planned.table())) <= 100
     assert (planned.terms.text, planned.measure) == ("recall@10 ≥ 0.9", "recall@10")
     assert index.rows == ROWS
     assert index.card.metric == "dot"
@@ -114,7 +114,8 @@ def test_by_classes(here):
     planned = Index.open("ix").planned
     assert (planned.terms.text, planned.terms.objective) == ("mAP@5 within 0.1", "bytes")
     assert planned.promise.measure == "mAP@5"
-    assert "mAP@5" in said.splitlines()[0]
+    (heading,) = (line for line in said.splitlines() if line.startswith("  plan"))
+    assert heading.split()[:6] == ["plan", "mAP@5", "95", "%", "loses", "≤"]
 
 
 @pytest.mark.slow
@@ -267,8 +268,9 @@ def test_what_cannot_be_planned_is_refused_and_leaves_nothing(here, tmp_path):
         ((rows, *asks, "--measure", "mAP@5", "--tolerance", 0.1), "q.npy has no labels, which this measures by; give"),
         ((rows, *asks, "--objective", "money"), "unknown objective 'money'; known are latency, bytes, throughput"),
         ((rows, *asks, "--confidence", 1), "confidence must be ≥ 0.5 and < 1, got 1"),
+        ((rows, *asks, "--k", 0), "k must be an integer ≥ 1, got 0"),
         ((rows, *asks, "--k", 5000), "k must lie between 1 and the 1000 rows that are searched, got 5000"),
-        ((rows, *asks, "--payload", "short.jsonl"), "short.jsonl has 1 rows and there are 1000 vectors"),
+        ((rows, *asks, "--payload", "short.jsonl"), "short.jsonl has 1 row and there are 1,000 vectors"),
         ((rows, "--judgements", "qrels"), "--judgements speak of queries, and there are none; give --queries"),
         ((rows, "--query-labels", "labels.npy"), "--query-labels belongs to --queries, which are not there; leave it"),
         (("gone",), "gone is no mrl-table"),
@@ -316,7 +318,44 @@ def test_a_recall_is_answered_by_the_cheapest_plan_that_promises_it(here):
         assert said == [f"searched by {point.plan}", index.planned.promise_for(point, recall).sentence]
     lines, said = needed(here, "--recall", 1)
     assert lines == index.search(QUERIES, 10).ids.tolist()
-    assert said[0] == "searched by exact"
+    assert said == ["searched exactly: nothing is lost"]
+
+
+def test_a_tolerance_of_nothing_is_the_exact_search(here):
+    """For a search as for a plan."""
+    lines, said = needed(here, "--tolerance", 0)
+    assert lines == Index.open(here / "ix").search(QUERIES, 10).ids.tolist()
+    assert said == ["searched exactly: nothing is lost"]
+    done("plan", here / "v.npy", "--queries", here / "q.npy", "--tolerance", 0, *BYTES, "--out", "ix")
+    assert Index.open("ix").planned.pick is None
+
+
+def test_info_says_what_was_planned(here, tmp_path):
+    index = Index.open(here / "ix").copy(tmp_path / "ix")
+    planned, index_plan = index.planned, json.loads(done("index", "info", "ix", "--json")[0])["planned"]
+    assert index_plan == {
+        "target": "recall@10 ≥ 0.9",
+        "objective": "bytes",
+        "confidence": 0.95,
+        "plan": planned.picked.plan.spec,
+        "promised": planned.picked.promised,
+        "tolerance": 0.1,
+        "rows": ROWS,
+        "changed": 0,
+        "stale": False,
+    }
+    (line,) = (line for line in done("index", "info", "ix")[0].splitlines() if line.startswith("planned "))
+    assert line.startswith(
+        f"planned    for recall@10 ≥ 0.9: {planned.picked.plan.spec}, which loses at most 0.1 with 95 %"
+    )
+    assert line.endswith(" with 95 % confidence; not stale, 0 of 1,000 rows changed")
+    index.delete(np.arange(ROWS // 5))
+    assert "; stale, 200 of 1,000 rows changed\n" in done("index", "info", "ix")[0]
+    index.keep_planned(replace(planned, pick=None, promise=None))
+    assert "≥ 0.9: the exact search, as nothing else is known to keep it; not" in done("index", "info", "ix")[0]
+    Index.build("plain", Rows.of(VECTORS, CARD))
+    assert json.loads(done("index", "info", "plain", "--json")[0])["planned"] is None
+    assert "planned" not in done("index", "info", "plain")[0]
 
 
 def test_budgets_are_answered_by_the_best_plan_within_them(here):
@@ -326,7 +365,7 @@ def test_budgets_are_answered_by_the_best_plan_within_them(here):
         point = index.planned.within(**{name: value})
         lines, said = needed(here, f"--{name.replace('_', '-')}", value)
         assert lines == index.search(QUERIES, 10, plan=point.plan).ids.tolist()
-        assert said[0] == f"searched by {point.plan or 'exact'}"
+        assert said[0] == (f"searched by {point.plan}" if point.plan else "searched exactly: nothing is lost")
 
 
 def test_a_promise_does_not_apply_to_filtered_queries(here):
@@ -346,8 +385,8 @@ def test_a_stale_promise_is_said(here, tmp_path):
 def test_needs_that_nothing_answers(here):
     Index.build("plain", Rows.of(VECTORS, CARD))
     for words, why in (
-        ((here / "ix", "--budget-ms", 1e-9), "no plan that is ready fits within 1e-09 ms; the fastest, "),
-        ((here / "ix", "--budget-bytes", 5), "no plan that is ready fits within 5 bytes; the fastest, "),
+        ((here / "ix", "--budget-ms", 1e-9), "no plan that is ready fits within 1e-09 ms; the fastest"),
+        ((here / "ix", "--budget-bytes", 5), "no plan that is ready fits within 5 bytes; the fastest"),
         ((here / "ix", "--recall", 2), "recall must be > 0 and ≤ 1, got 2"),
         (
             (here / "ix", "--recall", 0.9, "--exact"),

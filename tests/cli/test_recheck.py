@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from mrl import Card, Nesting, Table
 from mrl.cli.plan import plan
 from mrl.cli.recheck import recheck
 from mrl.promise import Recheck
-from mrl.retrieval import Index, Rows
+from mrl.retrieval import Index, Plan, Rows
 
 APP = typer.Typer()
 APP.command()(recheck)
@@ -36,7 +37,7 @@ def folder(tmp_path_factory):
     """An index that was planned, and new queries of several kinds."""
     folder = tmp_path_factory.mktemp("planned")
     strange = np.random.default_rng(5).normal(size=(600, WIDTH)).astype(np.float32)
-    strange[:, : WIDTH // 2] *= 0.01  # the plan's engine sees little of them
+    strange[:, : WIDTH // 2] *= 0.01  # a narrow stage sees little of them
     files = {"v": VECTORS, "q": QUERIES, "new": clouds(1500, 3)[0], "few": clouds(12, 4)[0], "strange": strange}
     files |= {"mixed": np.concatenate([VECTORS[:20], clouds(1500, 3)[0]]), "own": VECTORS[:60]}
     for name, values in files.items():
@@ -54,12 +55,22 @@ def test_queries_of_the_same_kind_keep_it(folder):
     assert "at most 0.1 was promised: the promise is kept, with 95 % confidence" in result.stdout
 
 
-def test_queries_of_another_kind_break_it(folder):
-    result = invoke("recheck", folder / "ix", folder / "strange.npy", "--json")
+def narrow(folder, path):
+    """An index of the same rows whose plan proposes by half of the dims, with what was promised of another one."""
+    index, planned = Index.build(path, Rows.of(VECTORS, CARD)), Index.open(folder / "ix").planned
+    point = replace(planned.picked, plan=Plan.parse(f"{WIDTH // 2}:80,{WIDTH}:10"))
+    index.keep_planned(replace(planned, points=(point,), pick=0))
+    return index
+
+
+def test_queries_of_another_kind_break_it(folder, tmp_path):
+    index = narrow(folder, tmp_path / "ix")
+    result = invoke("recheck", index.path, folder / "new.npy")
+    assert (result.exit_code, "the promise is kept" in result.stdout) == (0, True), result.exception
+    result = invoke("recheck", index.path, folder / "strange.npy", "--json")
     assert result.exit_code == 1
     found = Recheck.from_json(json.loads(result.stdout))
     assert found.verdict == "broken"
-    index = Index.open(folder / "ix")
     strange = np.load(folder / "strange.npy")
     mine, truth = index.search(strange, 10, plan=index.planned.picked.plan), index.search(strange, 10)
     hits = [len({*a} & {*b}) for a, b in zip(mine.ids.tolist(), truth.ids.tolist(), strict=True)]
@@ -96,8 +107,16 @@ def test_many_changes_make_it_stale(folder, tmp_path):
     index = Index.open(folder / "ix").copy(tmp_path / "ix")
     index.delete(np.arange(ROWS // 5))
     result = invoke("recheck", index.path, folder / "new.npy")
-    assert "changed since it was planned that its promise is stale\n" in result.stderr
+    stale = (
+        "the promise is stale: 200 rows were added, deleted or replaced since 1,000 were planned for; plan again: "
+        f"mrl plan {index.path}\n"
+    )
     assert "new queries the mean loss is" in result.stdout
+    assert result.stdout.endswith(f" But {stale}")
+    assert result.stderr == ""
+    result = invoke("recheck", index.path, folder / "new.npy", "--json")
+    assert Recheck.from_json(json.loads(result.stdout)).queries == 1500
+    assert result.stderr == stale
 
 
 @pytest.mark.slow

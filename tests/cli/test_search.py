@@ -179,6 +179,11 @@ def test_recall_is_counted_against_the_exact_search(index, queries):
 def test_a_graph_is_searched_and_explained(index, queries, tmp_path):
     made = Index.open(index).copy(tmp_path / "ix")
     assert "has no engine 4/hnsw" in refused(made.path, queries, "--plan", "4:50/hnsw,16:5", "-k", 5)
+    wider = "--out NEW --cuts 4,5,8,16, and build one there: mrl index compact NEW --engine 5/hnsw"
+    assert f"nor has it a cut at 5; make a copy that has: mrl index relayout {made.path} {wider}" in refused(
+        made.path, queries, "--plan", "5:50/hnsw,16:5"
+    )
+    assert "its vectors have 16 dims; build one of no more" in refused(made.path, queries, "--plan", "64:50/hnsw")
     made.add_engine(4)
     result = invoke(made.path, queries, "--plan", "4:400/hnsw+ef=400,16:5", "-k", K, "--explain", "--measure-recall")
     assert [json.loads(line)["ids"] for line in result.stdout.splitlines()] == nearest(QUERIES)[0]

@@ -37,6 +37,15 @@ def test_the_sentence_says_what_for_whom_and_until_when():
     )
 
 
+def test_the_mean_on_the_queries_that_gave_the_promise_is_said_where_it_is_known():
+    """A report part may lose more than was promised, of a promise that is true."""
+    known = replace(PROMISE, calibrated=0.01234)
+    assert "0.0098]; on the 400 others, which gave the promise, it is 0.0123. It holds" in known.sentence
+    assert Promise.from_json(known.to_json()) == known
+    old = {name: value for name, value in PROMISE.to_json().items() if name != "calibrated"}
+    assert Promise.from_json(old) == PROMISE
+
+
 def test_a_promise_survives_the_disk(tmp_path):
     path = tmp_path / "promise.json"
     PROMISE.save(path)

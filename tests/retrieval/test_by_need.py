@@ -47,6 +47,7 @@ def index(tmp_path):
         ({"recall": 0.9}, 0),
         ({"recall": 0.95}, 2),
         ({"recall": 1}, 3),
+        ({"tolerance": 0}, 3),
         ({"tolerance": 0.02}, 2),
         ({"budget_ms": 0.3}, 2),
         ({"budget_ms": 0.1}, 0),
@@ -78,7 +79,7 @@ def test_filters_are_not_promised(index):
     found = index.search(QUERIES, recall=0.95, where="even == true")
     assert found.promise == ""
     assert found.notes == (
-        "the promise does not apply: the plan was measured without a filter; exact=True is exact with one",
+        "the promise does not apply: the plan was measured without a filter; an exact search is exact with one",
     )
     exact = index.search(QUERIES, recall=1, where="even == true", k=3)
     assert (exact.plan, exact.promise, exact.notes) == ("exact", "", ())
@@ -98,7 +99,9 @@ def test_a_plan_that_cannot_give_as_many_results_is_passed_over(index, k, place)
         found = index.search(QUERIES, k, **need)
         assert found.plan == ("exact" if plan is None else str(plan.at_k(k)))
         assert found.ids.tolist() == index.search(QUERIES, k, plan=plan).ids.tolist()
-    with pytest.raises(InputError, match="no plan that is ready fits within 1 ms; the fastest, exact search, takes 5"):
+    with pytest.raises(
+        InputError, match="no plan that is ready fits within 1 ms; the fastest and smallest, exact search, ta"
+    ):
         index.search(QUERIES, 41, budget_ms=1)
     for wrong in (0, "a", True, [3]):
         with pytest.raises(InputError, match="k must be an integer of at least 1"):
@@ -234,9 +237,11 @@ def test_the_newest_takes_the_place_of_the_one_before(index):
         ({"speed": 3}, "a search is asked for recall, tolerance, budget_ms, budget_bytes, got speed"),
         ({"recall": "much"}, "recall must be a number, got 'much'"),
         ({"budget_ms": True}, "budget_ms must be a number, got True"),
-        ({"recall": 0.0}, "recall must be > 0 and ≤ 1, got 0.0"),
+        ({"recall": 0.0}, "recall must be > 0 and ≤ 1, got 0.0; 0.95 asks for 95 of 100 rows"),
+        ({"tolerance": 1}, "tolerance must be ≥ 0 and < 1, got 1; 0.02 allows two hundredths to be lost"),
+        ({"budget_bytes": 0}, "budget_bytes must be > 0 and finite, got 0; give bytes of memory"),
         ({"recall": float("nan")}, "recall must be"),
-        ({"budget_ms": 0.01}, r"no plan that is ready fits within 0\.01 ms; the fastest, 8:10 → 16:10, takes 0\.1 ms"),
+        ({"budget_ms": 0.01}, r"fits within 0\.01 ms; the fastest and smallest, 8:10 → 16:10, takes 0\.1 ms"),
         ({"budget_bytes": 10}, "no plan that is ready fits within 10 bytes"),
         ({"recall": 0.9, "plan": "8:10"}, "a search is exact, by a plan, or by need, got plan, recall; leave all but"),
         ({"recall": 0.9, "exact": True}, "a search is exact, by a plan, or by need, got exact, recall; leave all but"),

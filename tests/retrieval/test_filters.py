@@ -210,7 +210,7 @@ def test_what_is_no_filter_is_refused(text, said):
 
 
 def test_an_unknown_column_lists_those_there_are():
-    said = "the filter 'size > 3' asks for column 'size', which is there 0 times; the columns are price, brand, sold"
+    said = "the filter 'size > 3' asks for column 'size', which is not there; the columns are price, brand, sold"
     with pytest.raises(InputError, match=re.escape(said)):
         mask("size > 3", TABLE)
     twice = pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["a", "a"])

@@ -30,6 +30,7 @@ def contents(snapshot: Snapshot) -> dict[str, Any]:
         "cuts": list(snapshot.layout.cuts.dims),
         "segments": list(_segments(snapshot, sizes)),
         "engines": list(_engines(snapshot)),
+        "planned": _planned(snapshot),
         "payload": _columns(snapshot),
         "blocks": len(about.blocks),
         "commit": folder.number,
@@ -68,6 +69,29 @@ def _engines(snapshot: Snapshot) -> Iterator[dict[str, Any]]:
         }
 
 
+def _planned(snapshot: Snapshot) -> dict[str, Any] | None:
+    """What was planned: the target, the pick, the best level that it promises, how much the promise says that is lost
+    at most, and how many rows changed since."""
+    from mrl.retrieval.by_need import stale
+
+    planned, about = snapshot.planned, snapshot.contents
+    if planned is None:
+        return None
+    picked = planned.picked
+    plan = None if picked is None else picked.plan
+    return {
+        "target": planned.terms.text,
+        "objective": planned.terms.objective,
+        "confidence": planned.terms.confidence,
+        "plan": None if plan is None else plan.spec,
+        "promised": None if picked is None else picked.promised,
+        "tolerance": None if planned.promise is None else planned.promise.tolerance,
+        "rows": planned.rows,
+        "changed": about.changes - about.planned_at,
+        "stale": stale(snapshot, planned),
+    }
+
+
 def _columns(snapshot: Snapshot) -> dict[str, str | None] | None:
     """The payload's columns and their types; these are unknown while there are no rows."""
     names = snapshot.contents.columns
@@ -97,12 +121,29 @@ def _told(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"  {segment['dims']}", ", ".join(sizes)
     for each in found["engines"]:
         after = f", after its own map {each['map']}" if each["map"] else ""
-        yield "engine", f"{each['dim']}/{each['engine']}{after}: {each['rows']:,} rows, {_size(each['bytes'])}"
+        yield "engine", f"{each['dim']}/{each['engine']}{after}: {many(each['rows'])}, {_size(each['bytes'])}"
+    if found["planned"] is not None:
+        yield "planned", _plan_told(found["planned"])
     if found["payload"] is not None:
         columns = (f"{name} ({kind or 'no rows yet'})" for name, kind in found["payload"].items())
         yield "payload", ", ".join(columns)
     yield "blocks", str(found["blocks"])
     yield "size", f"{_size(found['bytes'])}; the folder {_size(found['disk_bytes'])}"
+
+
+def _plan_told(planned: dict[str, Any]) -> str:
+    """The target, the pick and what it promises, and whether that still applies."""
+    surely = f"with {100 * planned['confidence']:g} % confidence"
+    state = f"{'stale' if planned['stale'] else 'not stale'}, {planned['changed']:,} of {many(planned['rows'])} changed"
+    found = "the exact search, as nothing else is known to keep it"
+    if planned["tolerance"] is not None:
+        found = f"{planned['plan']}, which loses at most {planned['tolerance']:g} {surely}"
+    return f"for {planned['target']}: {found}; {state}"
+
+
+def many(count: int, noun: str = "row") -> str:
+    """`1 row`, `1,000 rows`."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def _size(count: int) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mrl.cli.contents import many
 from mrl.cli.data import COLUMNS, DATA, TABLES, read, rows, say, tell_cut, tell_unknown
 from mrl.cli.models import MODEL, Remote, opened
 from mrl.cli.settings import Chosen, settings
@@ -70,7 +71,7 @@ def embed(
     if prompt is None and not table.prompt:
         _tell_prompts(encoder)
     new = table.rows - before
-    typer.echo(f"embedded {new} {noun}, {seen() - new} were there already; {out} has {table.rows} rows", err=True)
+    typer.echo(f"embedded {new:,} {noun}, {seen() - new:,} were there already; {out} has {many(table.rows)}", err=True)
     typer.echo(table.path)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mrl.cli.columns import of_kind, read_ids, typed
+from mrl.cli.contents import lines, many
 from mrl.cli.layouts import Engines, Shape, check_engines, engine_name
 from mrl.cli.progress import bar
 from mrl.cli.settings import Chosen, settings
@@ -61,7 +62,7 @@ def build(
         made = Index.build(out, source, spec, told)
         for dim, engine in asked:
             made.add_engine(dim, engine, progress=told)
-    typer.echo(f"{made.rows} rows, cut at {made.snapshot.layout.cuts}", err=True)
+    typer.echo(f"{many(made.rows)}, cut at {made.snapshot.layout.cuts}", err=True)
     typer.echo(made.path)
 
 
@@ -118,8 +119,8 @@ def add(
     before = opened.rows
     with bar() as told:
         count = (opened.upsert if replace else opened.add)(watched(source, told))
-    replaced = f", {before + count - opened.rows} in place of others" if replace else ""
-    typer.echo(f"added {count} rows{replaced}; {where} has {opened.rows}", err=True)
+    replaced = f", {before + count - opened.rows:,} in place of others" if replace else ""
+    typer.echo(f"added {many(count)}{replaced}; {where} has {opened.rows:,}", err=True)
     typer.echo(where)
 
 
@@ -142,7 +143,8 @@ def delete(
         raise InputError("no ids were given; name some, or a file of them with --ids")
     counts = [opened.delete(some) for some in asked]
     missing = sum(map(len, asked)) - sum(counts)
-    typer.echo(f"deleted {sum(counts)} rows, {missing} ids were not there; {where} has {opened.rows} rows", err=True)
+    gone = f"{many(missing, 'id')} {'was' if missing == 1 else 'were'} not there"
+    typer.echo(f"deleted {many(sum(counts))}, {gone}; {where} has {many(opened.rows)}", err=True)
     typer.echo(where)
 
 
@@ -164,7 +166,7 @@ def compact(where: Where, *, chosen: Chosen) -> None:
         for dim, engine in new:
             opened.add_engine(dim, engine, progress=told)
     built = f", with new engines {', '.join(engine_name(*each) for each in new)}" if new else ""
-    typer.echo(f"{where} {'was compacted' if changed else 'was compact already'}, {opened.rows} rows{built}", err=True)
+    typer.echo(f"{where} {'was compacted' if changed else 'was compact already'}, {many(opened.rows)}{built}", err=True)
     typer.echo(where)
 
 
@@ -191,17 +193,17 @@ def verify(where: Where) -> None:
         typer.echo(line)
     if damaged:
         raise typer.Exit(1)
-    typer.echo(f"{where}: all {len(opened.snapshot.folder.entries)} files are as they were committed", err=True)
+    typer.echo(f"{where}: all {len(opened.snapshot.folder.entries):,} files are as they were committed", err=True)
 
 
 @index.command("info")
 def info(
     where: Where, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")] = False
 ) -> None:
-    """Print what is in an index: rows, cuts, encodings, map, engines, payload, and the bytes of each."""
+    """Print what is in an index: rows, cuts, encodings, map, engines, plan, payload, and the bytes of each."""
     import json
 
-    from mrl.cli.contents import contents, lines
+    from mrl.cli.contents import contents
     from mrl.retrieval import Index
 
     found = contents(Index.open(where).snapshot)
@@ -237,7 +239,7 @@ def relayout(where: Where, out: New, *, chosen: Chosen) -> None:
     spec = BuildSpec(Shape(**chosen.of(Shape)).layout(opened.snapshot.layout))
     with bar() as told:
         made = opened.relayout(out, spec, told)
-    typer.echo(f"{made.rows} rows, cut at {made.snapshot.layout.cuts}", err=True)
+    typer.echo(f"{many(made.rows)}, cut at {made.snapshot.layout.cuts}", err=True)
     for line in left_behind(opened, made):
         typer.echo(line, err=True)
     typer.echo(made.path)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mrl.cli.contents import many
 from mrl.cli.layouts import Shape
 from mrl.cli.progress import bar
 from mrl.cli.settings import Chosen, settings
@@ -101,7 +102,7 @@ def _table(old: Table, out: Path, dim: int, untrained: bool, chosen: Chosen) -> 
     dtype: Any = Stored(**chosen.of(Stored)).dtype
     with bar() as told:
         new = migrate(old, out, dim, dtype=dtype, untrained=untrained, progress=told)
-    typer.echo(f"{new.rows} rows, the first {dim} of {old.card.width} dims", err=True)
+    typer.echo(f"{many(new.rows)}, the first {dim} of {old.card.width} dims", err=True)
     return old.bytes, new.bytes
 
 
@@ -115,7 +116,7 @@ def _index(old: Index, out: Path, dim: int, untrained: bool, chosen: Chosen) -> 
     layout = Shape(**chosen.of(Shape)).layout(narrow_layout(old.snapshot.layout, dim))
     with bar() as told:
         new = old.migrate(out, dim, layout, untrained=untrained, progress=told)
-    said = f"{new.rows} rows, the first {dim} of {old.card.width} dims, cut at {layout.cuts}"
+    said = f"{many(new.rows)}, the first {dim} of {old.card.width} dims, cut at {layout.cuts}"
     if old.snapshot.map is not None:
         said += f"; queries come with all {new.snapshot.raw_card().width} dims: the map {old.snapshot.map} takes these"
     typer.echo(said, err=True)

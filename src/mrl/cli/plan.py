@@ -63,7 +63,8 @@ class Wanted:
                 f"--measure {self.measure} and --k {self.k} are two numbers of rows; leave one of them out"
             )
         rest: dict[str, Any] = {"measure": name, "objective": self.objective}
-        return Terms(k or self.k or K, self.recall, self.tolerance, confidence=self.confidence, seed=self.seed, **rest)
+        k = next(each for each in (k, self.k, K) if each is not None)
+        return Terms(k, self.recall, self.tolerance, confidence=self.confidence, seed=self.seed, **rest)
 
 
 def _measure(text: str) -> tuple[str, int | None]:
@@ -157,7 +158,8 @@ def _of_vectors(where: Path, order: Order, chosen: Chosen) -> tuple[Index, Plann
     rows = with_payload(of_source(database), reading)
     draft = order.draft(database.held(), queries)
     with bar() as told:
-        return draft.build(order.out, rows, told), draft.planned
+        index = draft.build(order.out, rows, told)
+    return index, index.planned or draft.planned  # as it was kept
 
 
 def _of_index(where: Path, order: Order, chosen: Chosen) -> tuple[Index, Planned]:
@@ -181,7 +183,7 @@ def _of_index(where: Path, order: Order, chosen: Chosen) -> tuple[Index, Planned
             begun = Begun.at(index.snapshot)
         draft = replace(draft, planned=_readable(index, draft.planned))
         draft.add(index, begun, told)
-        return index, draft.planned
+    return index, index.planned or draft.planned
 
 
 def _readable(index: Index, planned: Planned) -> Planned:
@@ -234,8 +236,7 @@ def _check_plain(index: Index) -> None:
 
 
 def _say(planned: Planned) -> None:
-    """What was measured, found and promised, on stderr."""
-    for line in (*planned.table(), "", *planned.sentences):
+    """What is promised, was found, and was measured, on stderr."""
+    promise = () if planned.promise is None else (planned.promise.sentence, "")
+    for line in (*promise, *planned.sentences, "", *planned.table()):
         said(line)
-    if planned.promise is not None:
-        said(planned.promise.sentence)

@@ -42,15 +42,17 @@ def recheck(
     or broken, or how many more queries would tell.
     """
     from mrl.retrieval import Index
+    from mrl.retrieval.by_need import stale_note
 
     asking = Asking(**chosen.of(Asking))
     judgements, index = judged(asking, queries), Index.open(where)
     pick = picked(index)
     asked, notes = _new(asks(queries, held(index, read=False), Reading(), asking).held(), index, pick.planned)
     found, left_out = rechecked_on(index, pick, asked, judgements)
-    for note in (*notes, *left_out, *_stale(index)):
+    stale = stale_note(index.snapshot, pick.planned)
+    for note in (*notes, *left_out, *(stale if as_json else ())):
         said(note)
-    typer.echo(json.dumps(found.to_json()) if as_json else found.sentence)
+    typer.echo(json.dumps(found.to_json()) if as_json else _sentence(found, stale))
     if found.verdict == "broken":
         raise typer.Exit(1)
 
@@ -96,10 +98,9 @@ def _new(queries: Held, index: Index, planned: Planned) -> tuple[Held, tuple[str
     return queries.only(np.flatnonzero(~(own | old))), said
 
 
-def _stale(index: Index) -> tuple[str, ...]:
-    if not index.stale:
-        return ()
-    return (f"so many rows of {index.path} changed since it was planned that its promise is stale",)
+def _sentence(found: Recheck, stale: tuple[str, ...]) -> str:
+    """The verdict; it is of queries alone, and what changed in the rows since is another matter."""
+    return " ".join([found.sentence, *(f"But {note}" for note in stale)])
 
 
 def rechecked_on(

@@ -221,11 +221,12 @@ class Run:
     def said(self, *, explain: bool) -> Iterator[str]:
         """What is to be told at the end."""
         if self._needs and self._last is not None:
-            yield f"searched by {self._last.plan}"
+            exactly = self._last.plan == "exact"
+            yield "searched exactly: nothing is lost" if exactly else f"searched by {self._last.plan}"
             yield from [self._last.promise] if self._last.promise else []
         yield from self._notes
         if explain and self._last is not None:
             yield self._last.explain()
         if self._compared:
             share = self._hits / self._wanted if self._wanted else 1.0
-            yield f"recall@{self._k} {share:.4f}: {self._hits} of the {self._wanted} rows of the exact search"
+            yield f"recall@{self._k} {share:.4f}: {self._hits:,} of the {self._wanted:,} rows of the exact search"

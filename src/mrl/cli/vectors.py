@@ -12,6 +12,7 @@ import typer
 
 from mrl.card import Card
 from mrl.cli.columns import Payload, of_kind
+from mrl.cli.contents import many
 from mrl.cli.progress import Progress
 from mrl.errors import CardError, InputError
 from mrl.options import option
@@ -131,7 +132,7 @@ def with_payload(source: Rows, beside: Beside) -> Rows:
     columns = Payload(beside.payload)
     if not columns.joined and columns.rows != source.count:
         raise InputError(
-            f"{beside.payload} has {columns.rows} rows and there are {source.count} vectors; "
+            f"{beside.payload} has {many(columns.rows)} and there are {source.count:,} vectors; "
             "give one for each, or a column id"
         )
 

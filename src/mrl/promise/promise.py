@@ -31,7 +31,8 @@ class Promise:
     subject: who keeps it, such as "64 dims in int8". measure: of what, such as "recall@10". tolerance: in (0, 1].
     confidence: that the promise is true. lost: the mean loss on the report part, in [-1, 1], with its 95 % interval.
     queries: of each part. data, rows, digest: the vectors' name, how many there were, and the digest of what they were.
-    change: the share of the rows that may change before the promise is stale.
+    change: the share of the rows that may change before the promise is stale. calibrated: the mean loss on the queries
+    that gave the promise, None where nobody kept it.
     """
 
     subject: str
@@ -44,6 +45,7 @@ class Promise:
     rows: int
     digest: str
     change: float = STALE
+    calibrated: float | None = None
 
     def __post_init__(self) -> None:
         check_number("the tolerance", self.tolerance, 0, 1, above=True)
@@ -71,10 +73,13 @@ class Promise:
         )
 
     def _measured(self) -> str:
-        lost = self.lost
+        lost, others = self.lost, f"{self.queries.calibrate:,} others"
+        given = f"{others} gave the promise"
+        if self.calibrated is not None:
+            given = f"on the {others}, which gave the promise, it is {self.calibrated:.4f}"
         return (
             f"On {self.queries.report:,} queries that had no part in the choice, the loss is {lost.mean:.4f} "
-            f"[{lost.low:.4f}, {lost.high:.4f}]; {self.queries.calibrate:,} others gave the promise."
+            f"[{lost.low:.4f}, {lost.high:.4f}]; {given}."
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from mrl.report.parts import drawn, opening, shell, unbroken
 from mrl.report.series import TIMES, printable
 from mrl.report.writer import PAGE
 from mrl.retrieval.planner.planned import Planned
-from mrl.retrieval.planner.points import EXACT, Point
+from mrl.retrieval.planner.points import EXACT, PROMISED, Point
+from mrl.retrieval.planner.table import heading_of
 from mrl.retrieval.planner.terms import Objective
 
 __all__ = ["figure", "page", "write_frontier", "write_page"]
@@ -177,8 +178,10 @@ def _measured(planned: Planned) -> Iterator[tuple[str, str]]:
     change = f"until more than {100 * planned.change:g} % of the rows change"
     yield "holds", f"For queries like these and k = {terms.k}, without a filter, {change}."
     yield planned.measure, "The mean, beneath it its 95 % interval; of what was only measured, over all queries."
+    heading, surely = heading_of(terms), "mean loss against the exact search that is surely not exceeded"
+    surely = f"1 minus the {surely}" if heading == PROMISED else f"The {surely}"
     loss = f"One level, fixed beforehand, is kept with {sure} confidence by all that promise as much"
-    yield "promised", f"1 minus the mean loss against the exact search that is surely not exceeded. {loss}."
+    yield heading, f"{surely}. {loss}."
     yield "ms", "Median of one query alone. Queries/s: in batches, on all threads."
     yield "MB", "What searches read from: the engine, its map, and the encodings of the re-rank."
     about = "".join(f", {name} {value}" for name, value in planned.about.items())

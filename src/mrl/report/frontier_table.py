@@ -10,15 +10,17 @@ from mrl.report.frontier_figure import KINDS, MEASURED, TITLES, kind_of
 from mrl.report.markup import Markup, join, tag
 from mrl.report.parts import unbroken
 from mrl.retrieval.planner.planned import Planned
-from mrl.retrieval.planner.points import COLUMNS, Point
+from mrl.retrieval.planner.points import Point
+from mrl.retrieval.planner.table import heading_of
 
 ARROW = " → "
+COLUMNS = ("ms", "queries/s", "MB", "build s")
 _PLAN = re.compile(r"((?:[a-z][a-z0-9-]*:[0-9a-f]+ → )?\d+:\d+[^\s,]*(?: → \d+:\d+[^\s,]*)*)")
 
 
 def plans(planned: Planned) -> Markup:
     """What can be searched by and the exact search, cheapest first; then what was only measured."""
-    columns = ("plan", planned.measure, *COLUMNS[1:])  # intervals stand beneath the means
+    columns = ("plan", planned.measure, *_figures(planned))
     top = [tag("th", name, scope="col", **({} if place else {"class_": "run"})) for place, name in enumerate(columns)]
     caption = tag("caption", f"Every search that was measured, by {TITLES[planned.terms.objective]}", class_="hidden")
     known = [point for point in planned.points if kind_of(point) != MEASURED]
@@ -51,15 +53,21 @@ def _body(planned: Planned, points: Sequence[Point], columns: int = 0) -> Markup
     """columns: how many the heading of those that were only measured spans; 0 for no heading."""
     said = "Only measured: their engines were not built for the index, and nothing is promised of them"
     head = [tag("tr", tag("th", said, scope="rowgroup", colspan=str(columns), class_="group"))] if columns else []
-    return tag("tbody", *head, *(_line(point, picked=point == planned.picked) for point in points))
+    return tag("tbody", *head, *(_line(planned, point, picked=point == planned.picked) for point in points))
 
 
-def _line(point: Point, *, picked: bool) -> Markup:
+def _figures(planned: Planned) -> tuple[str, ...]:
+    """The names of the columns after the mean, beneath which its interval stands."""
+    return heading_of(planned.terms), *COLUMNS
+
+
+def _line(planned: Planned, point: Point, *, picked: bool) -> Markup:
     """A row: the plan, then its figures."""
-    _, quality, interval, *rest = point.cells(picked=picked)
-    interval = "" if point.plan is None else interval
-    mean = tag("td", tag("span", _strong(quality, picked), class_="value"), tag("small", interval))
-    figures = (tag("td", _strong(each, picked)) for each in rest)
+    names = _figures(planned)
+    cells = point.cells(names[0])
+    interval = "" if point.plan is None else cells["95 %"]
+    mean = tag("td", tag("span", _strong(cells["mean"], picked), class_="value"), tag("small", interval))
+    figures = (tag("td", _strong(cells[name], picked)) for name in names)
     return tag("tr", _name(point, picked=picked), mean, *figures, **({"class_": "picked"} if picked else {}))
 
 

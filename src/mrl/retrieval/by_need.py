@@ -123,13 +123,19 @@ def _point(planned: Planned, wanted: dict[str, Any]) -> tuple[Point, float | Non
 def _notes(planned: Planned, snapshot: Snapshot, k: int, *, filtered: bool) -> tuple[str, ...]:
     notes = []
     if filtered:
-        notes.append("the promise does not apply: the plan was measured without a filter; exact=True is exact with one")
+        without = "the plan was measured without a filter; an exact search is exact with one"
+        notes.append(f"the promise does not apply: {without}")
     if k != planned.terms.k:
         notes.append(f"the promise does not apply: {planned.measure} was planned for, and {k} results were asked for")
-    if stale(snapshot, planned):
-        changed = snapshot.contents.changes - snapshot.contents.planned_at
-        notes.append(
-            f"the promise is stale: {changed:,} rows were added, deleted or replaced since {planned.rows:,} were "
-            f"planned for; plan again: mrl plan {snapshot.folder.path}"
-        )
-    return tuple(notes)
+    return (*notes, *stale_note(snapshot, planned))
+
+
+def stale_note(snapshot: Snapshot, planned: Planned) -> tuple[str, ...]:
+    """Why the promise is stale and what helps; nothing where it is not."""
+    if not stale(snapshot, planned):
+        return ()
+    changed = snapshot.contents.changes - snapshot.contents.planned_at
+    return (
+        f"the promise is stale: {changed:,} rows were added, deleted or replaced since {planned.rows:,} were "
+        f"planned for; plan again: mrl plan {snapshot.folder.path}",
+    )

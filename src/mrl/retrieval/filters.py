@@ -230,8 +230,9 @@ class _Rows:
         names = self.payload.column_names
         if (count := names.count(column)) == 1:
             return self.payload.column(column)
-        there = f"the columns are {', '.join(names) or 'none'}"
-        raise InputError(f"the filter {self.text!r} asks for column {column!r}, which is there {count} times; {there}")
+        known = f"the columns are {', '.join(names) or 'none'}"
+        there = f"which is there {count} times" if count else "which is not there"
+        raise InputError(f"the filter {self.text!r} asks for column {column!r}, {there}; {known}")
 
     def typed(self, column: str, values: tuple[Value, ...]) -> Any:
         """The column in the one type of its kind, once that was found to be the kind of the values."""

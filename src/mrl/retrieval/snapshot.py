@@ -94,13 +94,23 @@ class Snapshot:
         if found is None:
             wanted = _engine_name(dim, engine_text(of_build(engine), whole=True), turn)
             there = ", ".join(_engine_name(e.about.dim, e.about.engine, e.about.map) for e in self.engines)
-            build = "mrl plan builds engines with a map of their own"
-            if not turn:
-                build = (
-                    f"build one: mrl index compact {self.folder.path} --engine {dim}/{engine_text(of_build(engine))}"
-                )
-            raise InputError(f"{self.folder.path} has no engine {wanted}; it has {there or 'none'}; {build}")
+            remedy = "mrl plan builds engines with a map of their own" if turn else self._to_have(dim, engine)
+            raise InputError(f"{self.folder.path} has no engine {wanted}; it has {there or 'none'}; {remedy}")
         return found
+
+    def _to_have(self, dim: int, engine: Engine) -> str:
+        """How an index comes to have an engine without a map of its own."""
+        path, cuts = self.folder.path, self.layout.cuts
+        if dim > cuts.width:
+            return f"its vectors have {cuts.width} dims; build one of no more"
+        build = f"--engine {dim}/{engine_text(of_build(engine))}"
+        if dim in cuts.dims:
+            return f"build one: mrl index compact {path} {build}"
+        wider = ",".join(map(str, sorted({*cuts.dims, dim})))
+        return (
+            f"nor has it a cut at {dim}; make a copy that has: mrl index relayout {path} --out NEW --cuts {wider}, and "
+            f"build one there: mrl index compact NEW {build}"
+        )
 
     def record(self, reading: tuple[str, ...]) -> Record | None:
         """Where the rows lie in these encodings, for the compiled re-rank; None where it does not read one of them."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 
 from mrl.threads import count as most
 
-_inside = threading.local()  # set in our own threads, which start no others
+_inside = threading.local()  # set in our own threads and `alone`, which start no others
 
 
 def count() -> int:
@@ -31,6 +31,17 @@ def each(work: Callable[[int, int], object], n: int, at_least: int = 1) -> None:
         return
     bounds = np.linspace(0, n, parts + 1).astype(int).tolist()
     run(work, pairwise(bounds))
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Inside, this thread starts no others: so one query is timed by itself."""
+    before = getattr(_inside, "one", False)
+    _inside.one = True
+    try:
+        yield
+    finally:
+        _inside.one = before
 
 
 def run(work: Callable[[int, int], object], parts: Iterable[tuple[int, int]]) -> None:

@@ -92,9 +92,9 @@ def test_many_rows_are_explored_on_a_sample():
     found = material(held(ROWS), held(QUERIES), terms)
     tune = tuned(found.same, 0)
     way, known = explored(found, terms, tune, said.append, (900, 400))
-    assert list(known.trials) == [way]
+    assert [each for each in known.trials if not each.scans] == [way]
     assert len(said) > 3
-    assert said[-1] == str(way)
+    assert said[-1 - sum(each.scans for each in known.trials)] == str(way)
     assert known.bench.memory.rows == 1000
     assert known.trials[way].proposer.index.ntotal == 1000
     assert all(len(each.values) == len(tune) for each in known.candidates[way])

@@ -72,6 +72,35 @@ def test_copies_of_held_out_rows_are_held_out_too():
     assert set(map(bytes, found.vectors)) | theirs == set(map(bytes, rows))
 
 
+def test_rows_without_a_copy_are_held_out_where_they_do():
+    rows = np.concatenate([ROWS, np.tile(ROWS[:20], (15, 1))])
+    found = material(held(rows), None, TERMS)
+    assert found.notes[0] == "100 of 1,000 rows, drawn at random, were held out as queries"
+    assert (len(found.vectors), len(found.queries)) == (900, 100)
+    assert not any("equal to these" in note for note in found.notes)
+
+
+def test_where_all_rows_have_copies_those_that_are_left_out_are_counted():
+    found = material(held(np.tile(ROWS[:150], (20, 1))), None, TERMS)
+    assert found.notes[:2] == (
+        "50 of 3,000 rows, drawn at random, were held out as queries",
+        "950 rows equal to these were left out, too: figures are of 2,000 rows",
+    )
+    assert (len(found.vectors), len(set(found.same.tolist()))) == (2000, 50)
+
+
+def test_rows_that_hardly_differ_are_refused():
+    with pytest.raises(
+        InputError, match=r"all 700 rows of rows are equal, so any of them is as near; give rows that d"
+    ):
+        material(held(np.tile(ROWS[:1], (700, 1))), None, TERMS)
+    with pytest.raises(
+        InputError,
+        match=r"the 720 rows of rows are only 90 different vectors, of which 50 would be .* give queries, or at",
+    ):
+        material(held(np.tile(ROWS[:90], (8, 1))), None, TERMS)
+
+
 def test_copies_of_a_query_share_their_number():
     found = material(held(ROWS), held(np.tile(QUERIES[:60], (2, 1))), TERMS)
     np.testing.assert_array_equal(found.same[:60], found.same[60:])

@@ -62,6 +62,19 @@ def test_a_recall_that_nothing_ready_promises():
         replace(PLANNED, points=tuple(replace(each, promised=None) for each in POINTS)).at_recall(0.9)
 
 
+def test_what_loses_nothing_is_the_exact_search_alone():
+    """A plan of a judged measure may surely lose nothing, and its promise cannot say so."""
+    judged = replace(PLANNED, terms=Terms(tolerance=0.02, measure="nDCG"), measure="nDCG@10")
+    points = (replace(POINTS[0], promised=1.0), *POINTS[1:])
+    assert replace(judged, points=points).at_tolerance(0) is points[4]
+    assert replace(judged, points=points).at_tolerance(0.001) is points[0]
+    assert replace(PLANNED, points=points).at_recall(1) is points[4]
+    with pytest.raises(
+        InputError, match=r"promises nDCG@10 within 0; the best promises within 0\.0190: 64:100 → 1024:1"
+    ):
+        replace(judged, points=POINTS[:3]).at_tolerance(0)
+
+
 def test_a_recall_of_what_was_planned_for_another_measure():
     judged = replace(PLANNED, terms=Terms(tolerance=0.02, measure="nDCG"), measure="nDCG@10")
     with pytest.raises(InputError, match="this was planned for nDCG@10, so no recall is known; ask for a tolerance of"):
@@ -88,12 +101,19 @@ def test_budgets_below_any_plan():
     with pytest.raises(InputError) as refusal:
         PLANNED.within(budget_ms=0.01, budget_bytes=500_000)
     assert str(refusal.value) == (
-        "no plan that is ready fits within 0.01 ms and 500,000 bytes; the fastest, 32:100 → 1024:10, takes 0.1 ms and "
-        "1,000,000 bytes, the smallest, 32:100 → 1024:10, 0.1 ms and 1,000,000 bytes; give more"
+        "no plan that is ready fits within 0.01 ms and 500,000 bytes; the fastest and smallest, 32:100 → 1024:10, "
+        "takes 0.1 ms and 1,000,000 bytes; give more"
     )
+    two = (replace(POINTS[0], bytes=5_000_000), *POINTS[1:])
+    with pytest.raises(
+        InputError, match=r"the fastest, 32:100 → 1024:10, takes 0\.1 ms and 5,000,000 bytes, the small"
+    ):
+        replace(PLANNED, points=two).within(budget_ms=0.01)
     with pytest.raises(InputError, match="there is no budget to keep within; give budget_ms, budget_bytes or both"):
         PLANNED.within()
-    with pytest.raises(InputError, match="budget_ms must be > 0"):
+    with pytest.raises(
+        InputError, match=r"budget_ms must be > 0 and finite, got 0\.0; give milliseconds for one query"
+    ):
         PLANNED.within(budget_ms=0.0)
     with pytest.raises(InputError, match="no plan is ready, within 5 ms or without; build the index for these plans"):
         replace(PLANNED, points=tuple(replace(each, ready=False) for each in POINTS)).within(budget_ms=5)
@@ -111,6 +131,8 @@ def test_a_point_is_promised_at_the_level_that_was_asked():
         (200, 600, 200),
     )
     assert PLANNED.promise_for(POINTS[2]).tolerance == pytest.approx(0.019)
+    assert promise.calibrated is None
+    assert PLANNED.promise_for(replace(POINTS[2], calibrated=0.013), 0.98).calibrated == 0.013
 
 
 def test_what_is_not_kept_is_not_promised():
@@ -181,14 +203,8 @@ def test_a_frontier_has_what_is_ready_and_what_nothing_outdoes():
     assert [str(each) for each in found] == ["48:9", "32:10", "32:12", "48:12", "exact search"]
 
 
-def test_the_table():
-    lines = PLANNED.table()
-    assert lines[0].split() == ["plan", "recall@10", "95", "%", "promised", "ms", "queries/s", "MB", "build", "s"]
-    assert lines[3].startswith("* 64:100 → 1024:10 ")
-    assert "(not built)" in lines[2]
-    assert lines[5].split() == "exact search 1.0000 0.9960 … 1.0000 1.0000 6.000 333 60.0 1.5".split()
-    assert len({len(line) for line in lines[1:]}) == 1
-    assert str(PLANNED) == "take it\nor leave it"
+def test_what_was_planned_in_words_and_figures():
+    assert str(PLANNED).splitlines() == ["take it", "or leave it", "", *PLANNED.table()]
     assert (PLANNED.picked, replace(PLANNED, pick=None).picked) == (POINTS[2], None)
 
 

@@ -61,8 +61,11 @@ def test_what_was_planned_is_said_and_kept(draft, index):
     assert "recall@10 ≥ 0.9 with 95 % confidence; the exact search costs" in planned.sentences[0]
     assert (planned.rows, planned.data, planned.queries, planned.full) == (3000, "rows", (30, 240, 30), 1.0)
     assert {"machine", "cores", "numpy", "numba", "faiss"} <= set(planned.about)
-    assert index.planned == planned == Planned.from_json(planned.to_json())
-    assert Index.open(index.path).planned == planned
+    assert planned == Planned.from_json(planned.to_json())
+    assert [str(point) for point in index.planned.points if point.plan] == [
+        str(point) for point in planned.points if point.plan
+    ]
+    assert Index.open(index.path).planned == index.planned
     assert index.verify() == []
     assert len({str(point) for point in planned.points}) == len(planned.points)
     ready = [point.plan.stages[0] for point in planned.points if point.ready and point.plan is not None]
@@ -286,3 +289,34 @@ def test_product_features(tmp_path):
     assert draft.planned.picked is not None
     assert isinstance(draft.planned.picked.plan.stages[0].engine, HNSW)
     assert recall(index, fresh, rows, recall=0.95).mean() >= 0.94
+
+
+@pytest.mark.parametrize("terms", [Terms(recall=1.0), Terms(recall=1.0, objective="bytes")], ids=str)
+@pytest.mark.parametrize("asked", [held(ASKED), None], ids=["queries", "none"])
+def test_where_nothing_may_be_lost_nothing_is_measured(tmp_path, terms, asked):
+    said = []
+    draft = plan(held(FEW), asked, terms, progress=said.append)
+    assert (draft.planned.picked, draft.turn, draft.made, said) == (None, None, None, [])
+    assert "nothing else can promise recall@10 ≥ 1, so nothing else was measured" in draft.planned.sentences[0]
+    index = draft.build(tmp_path / "i", Rows.of(FEW, card(24)))
+    assert index.snapshot.contents.engines == ()
+    assert index.search(ASKED[0], recall=1.0).plan == "exact"
+    assert index.planned.points[0].ms > 0
+
+
+def test_arrays_without_a_card_are_refused():
+    with pytest.raises(
+        InputError, match=r"need a card, .* got ndarray of shape \(600, 24\); give Held.of\(vectors, card"
+    ):
+        plan(FEW)
+    with pytest.raises(InputError, match=r"queries need a card, .* got list; give Held.of\(vectors, card\)"):
+        plan(held(FEW), [[1.0]])
+
+
+def test_the_exact_search_is_timed_on_the_index_that_was_built(tmp_path):
+    draft = plan(held(FEW), held(ASKED), Terms(recall=0.8, objective="bytes"))
+    assert draft.asked.shape == (9, 24)
+    planned = draft.build(tmp_path / "i", Rows.of(FEW, card(24))).planned
+    before, after = (next(point.ms for point in each.points if point.plan is None) for each in (draft.planned, planned))
+    assert before != after
+    assert planned.pick == draft.planned.pick

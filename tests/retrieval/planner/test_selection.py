@@ -130,10 +130,45 @@ def test_a_target_that_nothing_reaches():
     found = selected(everything, terms)
     assert (found.outcome, found.pick, found.step) == ("out of reach", 0, None)
     best = found.figures[1].promised
+    assert 0 < found.least <= 1000
     assert told(found, everything, terms) == (
         f"nothing but the exact search reaches recall@10 ≥ 0.99; the best that is promised is recall@10 ≥ {best:.4f}: "
         "plan 1, 2 ms a query; the exact search costs 100 ms a query",
     )
+
+
+def test_a_recall_that_so_few_queries_cannot_show():
+    """About as many as the stakes need where nothing is lost: log(1/0.05) / 0.9 for each 1 − recall."""
+    terms, everything = Terms(recall=0.9999), seen(0.05, n=60)
+    found = selected(everything, terms)
+    assert found.outcome == "out of reach"
+    assert found.least * 0.8 == pytest.approx(1.2 * np.log(20) / (0.9 * 0.0001), rel=0.03)
+    assert told(found, everything, terms)[1] == (
+        "60 queries cannot show recall@10 ≥ 0.9999 of anything, even if nothing is lost; "
+        f"about {found.least:,} would do"
+    )
+    terms, everything = Terms(tolerance=0.001, measure="nDCG"), judged(0.05, n=300)
+    found = selected(everything, terms)
+    assert found.least > 300
+    assert told(found, everything, terms)[1].startswith("300 judged queries cannot show nDCG@10 within 0.001 of any")
+
+
+def test_the_mean_on_the_queries_that_gave_the_promise_is_kept():
+    all_of_it = seen(0.001, 0.05)
+    found, calibrate = selected(all_of_it, Terms(seed=3)), parts(1000, 3)[1]
+    for figure in found.figures:
+        assert figure.calibrated == pytest.approx(1 - all_of_it.values[figure.number][calibrate].mean())
+        assert figure.calibrated <= 1 - figure.promised
+
+
+def test_where_nothing_may_be_lost_the_exact_search_is_taken():
+    """Also where another is surely worth no less, as by judgements it may be."""
+    full = np.full(1000, 0.5)
+    everything = seen(full=full, values=[full + 0.4])
+    terms = Terms(tolerance=0, measure="nDCG")
+    found = selected(everything, terms)
+    assert found.figures[1].promised == 1
+    assert (found.pick, found.step, found.least) == (0, None, 0)
 
 
 def test_a_recall_of_one_is_promised_by_the_exact_search_alone():
@@ -146,9 +181,8 @@ def test_nothing_is_cheaper_than_the_exact_search():
     everything = seen(0.01, costs=[200])
     found = selected(everything, Terms())
     assert (found.outcome, found.pick, len(found.figures)) == ("out of reach", 0, 1)
-    assert (
-        "nothing that was measured is cheaper; the exact search costs 100 ms a query"
-        in told(found, everything, Terms())[0]
+    assert told(found, everything, Terms()) == (
+        "take the exact search, 100 ms a query: nothing that was measured is cheaper",
     )
 
 

@@ -42,14 +42,18 @@ def test_costs_in_words(objective, cost, text):
     [
         ({"k": 0}, "k must be an integer ≥ 1, got 0"),
         ({"recall": 0.98, "tolerance": 0.02}, "are two targets; give one, as a tolerance of 0.02 is a recall of 0.98"),
-        ({"recall": 1.2}, "recall must be > 0 and ≤ 1, got 1.2"),
+        ({"recall": 1.2}, "recall must be > 0 and ≤ 1, got 1.2; 0.95 asks for 95 of 100 rows"),
         ({"recall": 0.0}, "recall must be > 0"),
-        ({"tolerance": 1.0}, "tolerance must be > 0 and < 1, got 1.0"),
+        ({"tolerance": 1.0}, "tolerance must be ≥ 0 and < 1, got 1.0; 0.02 allows two hundredths to be lost"),
+        ({"tolerance": -0.1}, "tolerance must be ≥ 0 and < 1"),
         ({"measure": "nDCG"}, "nDCG@10 has no target of its own; give a tolerance"),
         ({"measure": "nDCG", "recall": 0.9}, "nDCG@10 has no target of its own"),
         ({"measure": "F1", "tolerance": 0.1}, "unknown measure 'F1'; known are recall, mAP, nDCG, MRR"),
         ({"objective": "joy"}, "unknown objective 'joy'; known are latency, bytes, throughput"),
-        ({"confidence": 1.0}, "confidence must be ≥ 0.5 and < 1, got 1.0"),
+        (
+            {"confidence": 1.0},
+            "confidence must be ≥ 0.5 and < 1, got 1.0; 0.95 is wrong at most five times in a hundred",
+        ),
         ({"seed": -1}, "seed must be an integer ≥ 0"),
     ],
 )

@@ -2,7 +2,7 @@
 
 The cost of a plan falls and rises again along the dims, as along every other axis by itself: narrow prefixes need long
 lists, wide ones dear scores. So dims are climbed from the middle with one graph, and the other engines tried at the
-best dim and at its neighbours. One engine gives all its plans at once (`trial`).
+best dim and at its neighbours. One engine gives all its plans at once (`trial`). Scans of codes come last.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from mrl.retrieval import threads
 from mrl.retrieval.engine import HNSW, IVF, Engine, RaBitQ
 from mrl.retrieval.planner import grid
 from mrl.retrieval.planner.grid import Way
 from mrl.retrieval.planner.selection import SHARE, Seen, Z, sequence
-from mrl.retrieval.planner.terms import Terms
+from mrl.retrieval.planner.terms import Terms, cost_by
 from mrl.retrieval.planner.trial import Bench, Candidate, Trial
 
 FIRST, NEAR = HNSW(16, 40, codes="int8"), 1.5  # times the best cost, up to which lists are varied
+READ, MULTIPLIED, FAR = 10e9, 1e11, 2  # bytes, and products, a second at most; times the best cost
 TESTS = (1 - 2 * SHARE) / SHARE  # times the tune queries: those that the tests will have
 
 Numbers = npt.NDArray[np.int64]
@@ -69,8 +71,11 @@ class Explorer:
         """Build and measure, once."""
         if way not in self.candidates:
             self._told(str(way))
-            trial = Trial.of(self.bench, way)
-            self.trials[way], self.candidates[way] = trial, list(trial.candidates(self._tune))
+            trial, bare = (
+                Trial.of(self.bench, way),
+                self.terms.objective == "bytes",
+            )  # re-ranks read more than they save
+            self.trials[way], self.candidates[way] = trial, list(trial.candidates(self._tune, bare=bare))
 
     def explore(self, mapped: Iterable[bool]) -> Way:
         """Climb the dims, then change one thing of the graph at a time, then try lists and a scan of bits; the best."""
@@ -85,6 +90,20 @@ class Explorer:
         if self._lossy(found) or self.bench.width <= 2 * found.dim:
             found = min((found, Way(False, self.bench.width, FIRST)), key=self.best)
         return found
+
+    def scanned(self, found: Way) -> Way:
+        """The best of what was found and of scans, which need no engine. None is tried that must cost far more."""
+        ways = grid.scans(self.bench.width, self.bench.material.card.nesting.dims)
+        return min((found, *(way for way in ways if self._worth(way, found))), key=self.best)
+
+    def _worth(self, way: Way, found: Way) -> bool:
+        """Whether a scan may be cheap enough, and its encoding holds the rows."""
+        vectors, (short, best) = self.bench.memory.vectors, self.best(found)
+        if way.encoding == "float16" and max(vectors.max(), -vectors.min()) > np.finfo(np.float16).max:
+            return False
+        size = grid.plan_bytes(way, (), *vectors.shape)
+        least = cost_by(self.terms.objective, size / READ * 1e3, size, vectors.size / MULTIPLIED / threads.count())
+        return short > 0 or least <= FAR * best
 
     def _lists(self, found: Way) -> Iterator[Engine]:
         """A scan of bits, lists of the middle number, and other numbers if these come near."""

@@ -13,10 +13,8 @@ from mrl.retrieval import kernels, threads
 from mrl.retrieval.best import CODES, Candidates
 from mrl.retrieval.encodings import Floats
 from mrl.retrieval.engines import QUERIES_PER_THREAD
-from mrl.retrieval.planner import grid
 from mrl.retrieval.planner.terms import Objective, cost_by
-from mrl.retrieval.planner.trial import TIMED, Candidate, Trial, median_seconds
-from mrl.retrieval.quick import Pipeline, rescaled
+from mrl.retrieval.planner.trial import Candidate, Trial, median_seconds, reranks
 from mrl.retrieval.rerank import Record
 
 ROUNDS = 3  # times that all are timed in turn, so that a slow moment of the machine meets all of them
@@ -57,16 +55,9 @@ class Run:
 
     def __init__(self, candidate: Candidate, trial: Trial) -> None:
         self.candidate, self.trial = candidate, trial
-        bench, k = trial.bench, trial.bench.material.k
-        kept = [*([min(grid.MIDDLE * k, candidate.keep)] * (len(candidate.chain) - 1)), k]
-        self._rerank: tuple[tuple[Record, int], ...] = tuple(
-            (bench.memory.record(name), keep) for name, keep in zip(candidate.chain, kept, strict=True)
-        )
-        by, self._queries = bench.material.by, bench.material.queries
-        self._code, unit = CODES[by], rescaled(candidate.engine, by)
-        ask = trial.proposer.bound(candidate.engine, candidate.keep)
-        columns = bench.columns(candidate.way)
-        self.pipeline = Pipeline(columns, candidate.way.dim, ask, _same, self._rerank, self._code, unit)
+        self._rerank = reranks(trial.bench, candidate.chain, candidate.keep)
+        self._queries, self._code = trial.bench.material.queries, CODES[trial.bench.material.by]
+        self.pipeline = trial.pipeline(candidate.engine, candidate.keep, self._rerank)
 
     def found(self, queries: Floats) -> Numbers:
         """(q, k) rows, best first, on all threads."""
@@ -85,7 +76,7 @@ class Run:
 
     def timed(self) -> tuple[float, float]:
         """Seconds of one query alone, the median; and of one in a batch."""
-        single = median_seconds(lambda query: self.pipeline.run(query[None]), self._queries[-TIMED:])
+        single = median_seconds(lambda query: self.pipeline.run(query[None]), self._queries[-self.trial.timed :])
         began = time.perf_counter()
         self.found(self._queries[:BATCH])
         return single, (time.perf_counter() - began) / len(self._queries[:BATCH])
@@ -101,12 +92,11 @@ def _reranked(record: Record, code: int, queries: Floats, positions: Numbers, ke
     )
 
 
-def _same(numbers: Numbers) -> Numbers:
-    return numbers
-
-
 def exact_seconds(vectors: Floats, queries: Floats) -> tuple[float, float]:
-    """Seconds of an exact scan of all rows for one query alone, the median, on one thread; and for one in a batch."""
+    """Seconds of a bare scan of all rows for one query alone, the median, on one thread; and for one in a batch.
+
+    An index's own exact search may read less, by its bound, and does more than multiply: `Draft.add` times that one.
+    """
     raw, no_scales = np.empty(len(vectors), np.float32), np.empty((0, 2, vectors.shape[1]), np.float32)
 
     def scan(query: Floats) -> None:

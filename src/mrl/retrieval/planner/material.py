@@ -19,11 +19,12 @@ from mrl.retrieval.planner.selection import ENOUGH, check_enough
 from mrl.retrieval.planner.terms import Terms
 from mrl.retrieval.planner.truth import Truth
 from mrl.vectors import Embedded, Held
-from mrl.vectors.copies import digests, groups
+from mrl.vectors.copies import Digests, digests, groups
 
 HELD_OUT = 2_000  # rows at most that are held out as queries
 SHARE = 0.1  # of the rows, at most
-UNSEEN = "every engine was measured without the rows that were held out, and an index has them"
+UNSEEN = "the index also has the rows that were held out, so its recall there may differ a little; mrl recheck tells"
+LITTLE = 0.01  # of the rows: fewer held out are not worth a word
 
 Numbers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -68,9 +69,9 @@ def material(
 ) -> Material:
     """Rows, queries, and what the exact search finds for them.
 
-    Without queries a tenth of the rows, at most 2,000, is held out as such. Rows that are also queries are held out,
-    too: they would find themselves, which makes every plan look better than it is. InputError for too few rows or
-    queries, NaN or Inf; CardError for tables that do not belong together.
+    Without queries a tenth of the rows, at most 2,000, is held out as such: rows that have no copy, if these do.
+    Rows that are also queries are held out, too: they would find themselves, which makes every plan look better than it
+    is. InputError for too few rows or queries, NaN or Inf; CardError for tables that do not belong together.
     """
     if queries is None:
         return _held_out(database, terms, judgements)
@@ -86,7 +87,7 @@ def material(
         )
     kept = np.setdiff1d(np.arange(len(database)), own)
     note = f"{len(own):,} rows are queries, too, and would find themselves: held out while planning"
-    return _settled(_held(database).only(kept), queries, terms, judgements, database, (note, UNSEEN))
+    return _settled(held_of(database).only(kept), queries, terms, judgements, database, (note, *_unseen(own, database)))
 
 
 def _held_out(database: Embedded, terms: Terms, judgements: Judgements | None) -> Material:
@@ -98,15 +99,47 @@ def _held_out(database: Embedded, terms: Terms, judgements: Judgements | None) -
         )
     if judgements is not None:
         raise InputError("judgements name queries of their own, and there are none; give the queries that they judge")
-    chosen = np.sort(np.random.default_rng(terms.seed).choice(len(database), count, replace=False))
-    kept = np.flatnonzero(~np.isin(names := digests(database.vectors), names[chosen]))  # nor their copies
-    note = f"{count:,} of {len(database):,} rows, drawn at random, were held out as queries"
-    whole = _held(database)
-    found = _settled(whole.only(kept), whole.only(chosen), terms, None, database, (note, UNSEEN))
+    names = digests(database.vectors)
+    chosen = _drawn(names, count, terms.seed, str(database.path))
+    kept = np.flatnonzero(~np.isin(names, names[chosen]))  # nor their copies
+    notes = [f"{len(chosen):,} of {len(database):,} rows, drawn at random, were held out as queries"]
+    if copies := len(database) - len(chosen) - len(kept):
+        notes.append(f"{copies:,} rows equal to these were left out, too: figures are of {len(kept):,} rows")
+    whole = held_of(database)
+    found = _settled(whole.only(kept), whole.only(chosen), terms, None, database, (*notes, *_unseen(chosen, database)))
     return replace(found, held_out=True)
 
 
-def _held(database: Embedded) -> Held:
+def _unseen(out: Numbers, database: Embedded) -> tuple[str, ...]:
+    return (UNSEEN,) if len(out) >= LITTLE * len(database) else ()
+
+
+def _drawn(names: Digests, count: int, seed: int, path: str) -> Numbers:
+    """So many rows at random of those that have no copy; where these are too few one of each of some equal ones, a
+    tenth of the different ones at most, or `ENOUGH`. InputError where that would be most of them.
+
+    Each takes its copies with it, and with it the index that is measured would be another one.
+    """
+    _, firsts, copies = np.unique(names, return_index=True, return_counts=True)
+    pool = np.sort(firsts[copies == 1])
+    if len(pool) < count:
+        pool, count = np.sort(firsts), max(min(count, int(SHARE * len(firsts))), ENOUGH)
+        _check_different(len(pool), len(names), path)
+    return np.sort(np.random.default_rng(seed).choice(pool, count, replace=False))
+
+
+def _check_different(different: int, rows: int, path: str) -> None:
+    if different == 1:
+        raise InputError(f"all {rows:,} rows of {path} are equal, so any of them is as near; give rows that differ")
+    if different < 2 * ENOUGH:
+        raise InputError(
+            f"the {rows:,} rows of {path} are only {different:,} different vectors, of which {ENOUGH} would be held "
+            f"out as queries with all their copies; give queries, or at least {2 * ENOUGH} different rows"
+        )
+
+
+def held_of(database: Embedded) -> Held:
+    """The same in memory."""
     return Held(database.path, database.card, database.vectors, database.ids, database.labels, database.label_names)
 
 

@@ -1,7 +1,8 @@
-"""The rows in memory as a store would hold them, for the compiled re-rank to read while plans are measured."""
+"""The rows in memory as a store would hold them, for scans and re-ranks to read while plans are measured."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,22 @@ from mrl.retrieval.rerank import KINDS, Record
 from mrl.segments import prefix_norms
 
 
+@dataclass(frozen=True, eq=False)
+class Lying:
+    """A prefix of all rows in one encoding, as `scan` reads a block of one segment. norms: (1, n) its lengths."""
+
+    part: Coded
+    norms: Floats
+    first: int = 0
+
+    @property
+    def rows(self) -> int:
+        return len(self.part)
+
+    def segment(self, level: int, encoding: str) -> Coded:
+        return self.part
+
+
 class Memory:
     """Rows (n, d) in one segment, in each encoding once it is asked for."""
 
@@ -20,17 +37,26 @@ class Memory:
         self.vectors, self.by = vectors, by
         width = vectors.shape[1]
         self._norms = prefix_norms(vectors, Nesting((width,)))[:, 0].astype(np.float32)
-        self._held: dict[str, Coded] = {}
+        self._held: dict[tuple[str, int], Coded] = {}
         self._records: dict[str, Record] = {}
 
     @property
     def rows(self) -> int:
         return len(self.vectors)
 
+    def prefix(self, encoding: str, dim: int) -> Lying:
+        """The rows' first `dim` dims in this encoding, to be scanned."""
+        norms = self._norms
+        if dim < self.vectors.shape[1]:
+            norms = prefix_norms(self.vectors[:, :dim], Nesting((dim,)))[:, 0].astype(np.float32)
+        part = self._coded(encoding, dim)
+        fixed = replace(part, codes=_fixed(part.codes), scales=_fixed(part.scales))
+        return Lying(fixed, _fixed(norms)[None])
+
     def record(self, encoding: str) -> Record:
         """Where the rows lie in this encoding."""
         if encoding not in self._records:
-            self._records[encoding] = self._recorded(self._coded(encoding))
+            self._records[encoding] = self._recorded(self._coded(encoding, self.vectors.shape[1]))
         return self._records[encoding]
 
     def _recorded(self, coded: Coded) -> Record:
@@ -46,10 +72,17 @@ class Memory:
             (coded, self._norms),
         )
 
-    def _coded(self, encoding: str) -> Coded:
-        if encoding not in self._held:
-            self._held[encoding] = coded(self.vectors, encoding)
-        return self._held[encoding]
+    def _coded(self, encoding: str, dim: int) -> Coded:
+        if (encoding, dim) not in self._held:
+            self._held[encoding, dim] = coded(self.vectors[:, :dim], encoding)
+        return self._held[encoding, dim]
+
+
+def _fixed(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A view that nobody writes to, as of a file: for another kind the loops would be compiled again."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def coded(vectors: Floats, encoding: str) -> Coded:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,9 @@ from mrl.errors import InputError
 from mrl.options import check_number
 from mrl.promise import Estimate, Parts, Promise
 from mrl.promise.promise import STALE
-from mrl.retrieval.planner.points import COLUMNS, Point, plain
-from mrl.retrieval.planner.terms import Terms
+from mrl.retrieval.planner import table
+from mrl.retrieval.planner.points import LOSES, PROMISED, Point, level_text, loss_up, plain
+from mrl.retrieval.planner.terms import Terms, check_term
 from mrl.vectors.copies import Digests
 
 KIND = "mrl-planned"
@@ -79,7 +79,7 @@ class Planned:
 
     def at_recall(self, recall: float) -> Point:
         """The cheapest ready point that surely keeps this recall. InputError where none does."""
-        check_number("recall", recall, 0, 1, above=True)
+        check_term("recall", recall)
         if self.terms.measure != "recall":
             raise InputError(
                 f"this was planned for {self.measure}, so no recall is known; ask for a tolerance of {self.measure}, "
@@ -88,8 +88,11 @@ class Planned:
         return self._keeping(recall, f"{self.measure} ≥ {recall:g}")
 
     def at_tolerance(self, tolerance: float) -> Point:
-        """The cheapest ready point that surely loses no more of the measure. InputError where none does."""
-        check_number("tolerance", tolerance, 0, 1, below=True)
+        """The cheapest ready point that surely loses no more of the measure. InputError where none does.
+
+        tolerance: 0 is the exact search alone.
+        """
+        check_term("tolerance", tolerance)
         return self._keeping(1 - tolerance, f"{self.measure} within {tolerance:g}")
 
     def within(self, *, budget_ms: float | None = None, budget_bytes: float | None = None) -> Point:
@@ -100,7 +103,7 @@ class Planned:
         if budget_ms is None and budget_bytes is None:
             raise InputError("there is no budget to keep within; give budget_ms, budget_bytes or both")
         for name, budget in (("budget_ms", budget_ms), ("budget_bytes", budget_bytes)):
-            check_number(name, 1.0 if budget is None else budget, 0, float("inf"), above=True)
+            check_term(name, 1.0 if budget is None else budget)
         ms, most = budget_ms or float("inf"), budget_bytes or float("inf")
         fitting = [point for point in self._ready() if point.ms <= ms and point.bytes <= most]
         if not fitting:
@@ -119,7 +122,7 @@ class Planned:
         return Promise(
             subject=str(point.plan),
             measure=self.measure,
-            tolerance=_up(1 - kept),
+            tolerance=min(max(loss_up(1 - kept), 1e-4), 1.0),
             confidence=self.terms.confidence,
             lost=Estimate(self.full - point.quality, self.full - point.high, self.full - point.low),
             queries=self.queries,
@@ -127,6 +130,7 @@ class Planned:
             rows=self.rows,
             digest=self.digest,
             change=self.change,
+            calibrated=point.calibrated,
         )
 
     def stale(self, rows_now: int, changed: int = 0) -> bool:
@@ -136,15 +140,12 @@ class Planned:
         return max(changed, abs(rows_now - self.rows)) > self.change * self.rows
 
     def table(self) -> list[str]:
-        """Lines for a terminal: the names of the columns, then every point; the pick is starred."""
-        names = ("  plan", self.measure, *COLUMNS)
-        lines = [names, *(point.cells(picked=place == self.pick) for place, point in enumerate(self.points))]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return [_line(line, widths) for line in lines]
+        """Lines for a terminal: the ready plans about the pick, which is starred, and how many more there are."""
+        return table.lines(self.points, self.pick, self.terms, self.measure)
 
     def __str__(self) -> str:
-        """What is to be said, a sentence a line."""
-        return "\n".join(self.sentences)
+        """What is to be said, a sentence a line, and the table."""
+        return "\n".join([*self.sentences, "", *self.table()])
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -183,16 +184,22 @@ class Planned:
     def _keeping(self, level: float, asked: str) -> Point:
         ready, terms = self._ready(), self.terms
         for point in ready:
-            if point.keeps(level):
+            if point.keeps(level) and (level < 1 or point.plan is None):  # nothing else loses nothing, whoever asks
                 return point
         tested = [point for point in ready if point.promised is not None]
         if not tested:
             raise InputError(f"no plan that is ready promises anything, and {asked} was asked; plan again")
         best = max(tested, key=lambda point: point.promised or 0.0)
         raise InputError(
-            f"no plan that is ready promises {asked}; the best promises {best.promised:.4f}: {best}, "
+            f"no plan that is ready promises {asked}; the best promises {self._promised(best)}: {best}, "
             f"{terms.cost_text(best.cost(terms.objective))}; ask for no more, or search exactly"
         )
+
+    def _promised(self, point: Point) -> str:
+        """0.9810 of recall, `within 0.0190` of other measures."""
+        if self.terms.measure == "recall":
+            return level_text(point.promised or 0.0, PROMISED)
+        return f"within {level_text(point.promised or 0.0, LOSES)}"
 
     def _beyond(self, budget_ms: float | None, budget_bytes: float | None) -> str:
         """That nothing fits, and what the cheapest costs."""
@@ -203,28 +210,16 @@ class Planned:
         if not (ready := self._ready()):
             return f"no plan is ready, within {' and '.join(budgets)} or without; build the index for these plans"
         fast, small = min(ready, key=lambda point: point.ms), min(ready, key=lambda point: point.bytes)
-        return (
-            f"no plan that is ready fits within {' and '.join(budgets)}; the fastest, {fast}, takes {fast.ms:.3g} ms "
-            f"and {fast.bytes:,} bytes, the smallest, {small}, {small.ms:.3g} ms and {small.bytes:,} bytes; give more"
-        )
+        named = f"{fast}, takes {fast.ms:.3g} ms and {fast.bytes:,} bytes"
+        known = f"the fastest, {named}, the smallest, {small}, {small.ms:.3g} ms and {small.bytes:,} bytes"
+        if fast.bytes == small.bytes:
+            known = f"the fastest and smallest, {named}"
+        return f"no plan that is ready fits within {' and '.join(budgets)}; {known}; give more"
 
 
 def recorded(queries: Digests) -> str:
     """Digests of queries, each once, 8 bytes each, in base64."""
     return b64encode(np.unique(queries).tobytes()).decode()
-
-
-def _up(loss: float) -> float:
-    """A loss to four digits, never less; above 0 and at most 1."""
-    return min(max(ceil(round(loss * 1e4, 6)) / 1e4, 1e-4), 1.0)
-
-
-def _line(cells: Iterable[str], widths: list[int]) -> str:
-    first, *others = (
-        cell.rjust(width) if column else cell.ljust(width)
-        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    )
-    return "  ".join([first, *others]).rstrip()
 
 
 _KINDS: dict[str, Callable[[Any], Any]] = {

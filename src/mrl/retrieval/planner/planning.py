@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mrl.card import Card
+from mrl.errors import InputError
 from mrl.evaluation.judgements import Judgements
-from mrl.nesting import Nesting, unit_prefix
-from mrl.promise import Estimate, estimate
+from mrl.nesting import unit_prefix
+from mrl.promise import Estimate, Parts, estimate
 from mrl.retrieval import threads
-from mrl.retrieval.building import BuildSpec, Progress, silent
-from mrl.retrieval.index import Index
-from mrl.retrieval.keeping import Begun, is_new
-from mrl.retrieval.layout import Layout
 from mrl.retrieval.leading import Leading, fit_leading
-from mrl.retrieval.plan import Plan
 from mrl.retrieval.planner import grid
+from mrl.retrieval.planner.draft import Draft, layout_of, reads
 from mrl.retrieval.planner.exploring import Explorer
 from mrl.retrieval.planner.final import Final, exact_seconds, measured
 from mrl.retrieval.planner.grid import Way
-from mrl.retrieval.planner.material import Material, material, sampled
+from mrl.retrieval.planner.material import Material, held_of, material, sampled
 from mrl.retrieval.planner.planned import Planned, recorded
 from mrl.retrieval.planner.points import EXACT, Point, frontier
 from mrl.retrieval.planner.selection import Seen, Selection, check_enough, parts, selected
@@ -35,7 +31,7 @@ from mrl.retrieval.planner.telling import told
 from mrl.retrieval.planner.terms import Objective, Terms, cost_by
 from mrl.retrieval.planner.trial import Bench, Candidate, Trial
 from mrl.retrieval.proposers import library
-from mrl.retrieval.rows import Batch, Rows, spread
+from mrl.retrieval.rows import spread
 from mrl.vectors import Embedded
 from mrl.vectors.copies import digests
 
@@ -45,70 +41,8 @@ Told = Callable[[str], object]
 NEAR, FEW, MANY = 1.2, 8, 24  # times the best cost, and how many of these are run; plans of a frontier at most
 CLOSE = 0.03  # of the measure: plans with other engines are shown from so much below the terms on
 LARGE, SAMPLE = 200_000, 100_000  # rows from which on ways are explored on a sample, and of how many
+FIRST, TIMES = 64, 9  # queries where nothing is tested, and those that time the index's exact search
 FITTED_ON = 8_192  # rows that the map is fitted on
-
-
-@dataclass(frozen=True, eq=False)
-class Draft:
-    """What was planned, and what it takes to build it.
-
-    planned: to be kept beside the index. turn: the map of the engine, or None. made: FAISS's index of all rows,
-    in order, where that was built while planning.
-    """
-
-    planned: Planned
-    turn: Leading | None
-    made: Any = None
-
-    def layout(self, width: int) -> Layout:
-        """Cuts and encodings that the ready plans read."""
-        plans = self._ready()
-        cuts = {stage.dim for plan in plans for stage in plan.stages[bool(plan.map) :]} | {width}
-        names = {stage.encoding for plan in plans for stage in plan.stages} - {"reference"}
-        return Layout.of(Nesting(tuple(sorted(cuts))), beside=dict.fromkeys(sorted(names), width))
-
-    def build(self, path: str | Path, rows: Rows, progress: Progress = silent) -> Index:
-        """An index of the rows that were planned for, with the engine of the ready plans and what was planned.
-
-        The engine that was built while planning is taken if these are the same rows in the same order.
-        """
-        hashed = hashlib.sha256()
-        source = rows if self.made is None else _hashing(rows, hashed)
-        index = Index.build(path, source, BuildSpec(self.layout(rows.card.width)), progress)
-        whole = replace(self, made=self.made if hashed.hexdigest() == self.planned.digest else None)
-        whole.add(index, Begun.at(index.snapshot), progress)
-        return index
-
-    def add(self, index: Index, begun: Begun, progress: Progress = silent) -> None:
-        """Build the engine of the ready plans in an index of the rows that were planned for, and keep what was planned.
-
-        begun: the index when they were read. What was built while planning is taken if nothing was changed since; else
-        the engine is built of the rows that there are now, and the promise counts the changes.
-        """
-        with index.writing():
-            new, plans = False, self._ready()
-            if plans:
-                first, now = plans[0].stages[0], index.snapshot
-                same = now.folder.number == begun.number and now.positions == now.rows
-                new = is_new(now.contents, first.dim, first.engine, plans[0].map)
-                made = self.made if same else None
-                index.add_engine(first.dim, first.engine, self.turn, progress=progress, made=made)
-            index.keep_planned(self.planned, at=begun.changes, built=new)
-
-    def _ready(self) -> list[Plan]:
-        """All begin with the same engine: only its plans were tested."""
-        return [point.plan for point in self.planned.points if point.plan is not None and point.ready]
-
-
-def _hashing(rows: Rows, hashed: Any) -> Rows:
-    """The same rows, of which `hashed` has taken all, as `material.digest` does, once they are read."""
-
-    def batches() -> Iterator[Batch]:
-        for batch in rows.batches():
-            hashed.update(np.ascontiguousarray(batch.vectors, np.float32).data)
-            yield batch
-
-    return replace(rows, batches=batches)
 
 
 def plan(
@@ -128,6 +62,10 @@ def plan(
     without labels or judgements; CardError for tables that do not belong together.
     """
     terms = Terms() if terms is None else terms
+    for name, given in (("plan", database), ("queries", queries)):
+        _check_embedded(name, given)
+    if not terms.allowed:
+        return _exact_alone(database, queries, terms, judgements)
     progress("finding what the exact search finds")
     found = material(database, queries, terms, judgements)
     check_enough(len(found.same), int(found.same.max(initial=-1)) + 1)
@@ -136,6 +74,29 @@ def plan(
     progress(f"measuring plans with {way}")
     finals = measured(_chosen(explorer, way))
     return _draft(found, terms, explorer, way, finals)
+
+
+def _check_embedded(name: str, given: Any) -> None:
+    """InputError for what has no card."""
+    if given is not None and not isinstance(getattr(given, "card", None), Card):
+        shape = f" of shape {given.shape}" if hasattr(given, "shape") else ""
+        raise InputError(
+            f"{'the vectors of ' if name == 'plan' else ''}{name} need a card, which says what they are, got "
+            f"{type(given).__name__}{shape}; give Held.of(vectors, card)"
+        )
+
+
+def _exact_alone(database: Embedded, queries: Embedded | None, terms: Terms, judgements: Judgements | None) -> Draft:
+    """Where nothing may be lost there is nothing to measure: a test tells how little is lost, never that it is none."""
+    if queries is not None and terms.measure == "recall":
+        queries = held_of(queries).only(np.arange(min(len(queries), FIRST)))
+    found = material(database, queries, terms, judgements)
+    exact, full = _exact(found), float(np.mean(found.worth.full))
+    point = Point(None, full, full, full, 1.0, exact.ms, 1 / exact.seconds, exact.bytes, calibrated=0.0)
+    cost = terms.cost_text(exact.cost(terms.objective))
+    said = f"take the exact search, {cost}: nothing else can promise {terms.text}, so nothing else was measured"
+    planned = _planned(found, terms, Parts(0, 0, 0), full, (said,), [point])
+    return Draft(planned, None, None, found.queries[:TIMES])
 
 
 def tuned(same: Numbers, seed: int) -> Numbers:
@@ -168,46 +129,53 @@ def explored(
     whole = Bench.of(found, turn)
     if len(found.vectors) < large:
         explorer = Explorer(whole, terms, tune, progress)
-        return explorer.explore(spaces), explorer
+        return explorer.scanned(explorer.explore(spaces)), explorer
     small, asked = sampled(found, tune, terms, spread(len(found.vectors), sample))
     way = Explorer(Bench.of(small, turn), asked, np.arange(len(tune)), progress).explore(spaces)
     explorer = Explorer(whole, terms, tune, progress)
-    explorer.look(way)
-    return way, explorer
+    return explorer.scanned(way), explorer
 
 
 def _chosen(explorer: Explorer, way: Way) -> list[tuple[Candidate, Trial]]:
-    """The way's frontier, its plans that may be the cheapest, and the frontier of all other ways."""
-    mine = explorer.candidates[way]
-    others = [each for other, some in explorer.candidates.items() if other != way for each in some]
+    """The way's frontier, its plans that may be the cheapest, scans, and the frontier of all other ways."""
     terms = explorer.terms
+    least = 1 - terms.allowed - CLOSE
+    scans = [c for other, some in explorer.candidates.items() if other.scans for c in some]
+    scans = [c for c in scans if explorer.quality(c) >= least or c.way == way]
+    mine = scans if way.scans else explorer.candidates[way]
+    others = [each for other, some in explorer.candidates.items() if not other.scans and other != way for each in some]
     objective = terms.objective
     likely = sorted(mine, key=lambda c: (explorer.short(c), c.cost(objective)))
     near = [c for c in likely if c.cost(objective) <= NEAR * likely[0].cost(objective)][:FEW]
-    good = [each for each in others if explorer.quality(each) >= 1 - terms.allowed - CLOSE]
-    chosen = {c.plan: c for c in (*explorer.front(mine)[-MANY:], *near, *explorer.front(good)[-FEW:])}
+    good = [each for each in others if explorer.quality(each) >= least]
+    own = [*explorer.front(mine)[-MANY:], *near]
+    layout = layout_of((c.plan for c in own), explorer.bench.width)
+    free = [] if way.scans else [each for each in scans if reads(layout, each.plan)]
+    chosen = {c.plan: c for c in (*own, *explorer.front(free)[-FEW:], *explorer.front(good)[-FEW:])}
     return [(c, explorer.trials[c.way]) for c in chosen.values()]
 
 
 def _draft(found: Material, terms: Terms, explorer: Explorer, way: Way, finals: list[Final]) -> Draft:
-    mine = [each for each in finals if each.candidate.way == way]
-    rest = [each for each in finals if each.candidate.way != way]
+    mine = [each for each in finals if each.candidate.way == way or each.candidate.way.scans]
+    rest = [each for each in finals if each not in mine]
     exact = _exact(found)
     seen = _seen(found, terms, mine, exact)
     selection = selected(seen, terms, found.same)
-    points = frontier(_points(selection, mine, rest, exact), terms.objective)
-    wanted = None if selection.pick == seen.exact else mine[selection.pick].candidate.plan
-    planned = _planned(found, terms, selection, told(selection, seen, terms), points)
+    wanted = None if selection.pick == seen.exact else mine[selection.pick].candidate
+    bare = way.scans or (wanted is not None and wanted.way.scans)
+    points = frontier(_points(selection, mine, rest, exact, bare=bare), terms.objective)
+    planned = _planned(found, terms, selection.queries, selection.full, told(selection, seen, terms), points)
     if wanted is not None:
-        pick = next(i for i, point in enumerate(points) if point.plan == wanted)
+        pick = next(i for i, point in enumerate(points) if point.plan == wanted.plan)
         planned = replace(planned, pick=pick, promise=planned.promise_for(points[pick], 1 - terms.allowed))
-    trial = explorer.trials[way]
-    turn = trial.bench.turn if way.mapped else None
-    return Draft(planned, turn and Leading.of(turn, way.dim), trial.proposer.index if found.whole else None)
+    trial, asked = explorer.trials[way], found.queries[:TIMES]
+    turn = trial.bench.turn if way.mapped and not bare else None
+    made = trial.proposer.index if found.whole and not bare else None
+    return Draft(planned, turn and Leading.of(turn, way.dim), made, asked)
 
 
 def _planned(
-    found: Material, terms: Terms, selection: Selection, said: tuple[str, ...], points: Sequence[Point]
+    found: Material, terms: Terms, queries: Parts, full: float, said: tuple[str, ...], points: Sequence[Point]
 ) -> Planned:
     """Without its pick."""
     return Planned(
@@ -217,11 +185,11 @@ def _planned(
         pick=None,
         promise=None,
         sentences=(*said, *found.notes),
-        queries=selection.queries,
+        queries=queries,
         data=found.data,
         rows=found.whole_of,
         digest=found.digest,
-        full=selection.full,
+        full=full,
         held_out=found.held_out,
         threads=threads.count(),
         about=machine(),
@@ -256,20 +224,28 @@ def _seen(found: Material, terms: Terms, finals: Sequence[Final], exact: _Exact)
     return Seen(full, values, costs, names, len(finals))
 
 
-def _points(selection: Selection, mine: Sequence[Final], rest: Sequence[Final], exact: _Exact) -> list[Point]:
-    """Those that were tested, which the index can run, and those of other ways, which were only measured."""
+def _points(
+    selection: Selection, mine: Sequence[Final], rest: Sequence[Final], exact: _Exact, *, bare: bool
+) -> list[Point]:
+    """Those that were tested, which the index can run, and those of other ways, which were only measured.
+
+    bare: whether no engine is going to be built, so that only scans can be run.
+    """
     points = []
     for figure in selection.figures:
         if figure.number == len(mine):
-            points.append(Point(None, *figure.quality, figure.promised, exact.ms, 1 / exact.seconds, exact.bytes))
+            costs = (exact.ms, 1 / exact.seconds, exact.bytes)
+            points.append(Point(None, *figure.quality, figure.promised, *costs, calibrated=figure.calibrated))
         else:
-            points.append(_point(mine[figure.number], figure.quality, figure.promised))
-    return points + [_point(one, estimate(one.values), None) for one in rest]
+            one = mine[figure.number]
+            point = _point(one, figure.quality, figure.promised, ready=one.candidate.way.scans or not bare)
+            points.append(replace(point, calibrated=figure.calibrated))
+    return points + [_point(one, estimate(one.values), None, ready=False) for one in rest]
 
 
-def _point(one: Final, quality: Estimate, promised: float | None) -> Point:
-    plan, ready = one.candidate.plan, promised is not None
-    return Point(plan, *quality, promised, one.ms, one.qps, one.candidate.bytes, ready, one.build_s)
+def _point(one: Final, quality: Estimate, promised: float | None, *, ready: bool) -> Point:
+    costs = (one.ms, one.qps, one.candidate.bytes)
+    return Point(one.candidate.plan, *quality, promised, *costs, ready, one.build_s)
 
 
 def machine() -> dict[str, str]:

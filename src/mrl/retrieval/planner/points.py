@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import inf
+from math import ceil, inf
 from typing import Any
 
 from mrl.retrieval.plan import Plan
@@ -12,7 +12,7 @@ from mrl.retrieval.planner.terms import Objective, cost_by
 
 EXACT = "exact search"
 ROUNDING = 1e-9  # of levels such as 1 − 0.02
-COLUMNS = ("95 %", "promised", "ms", "queries/s", "MB", "build s")  # after the plan and the measure
+PROMISED, LOSES = "promised", "loses ≤"  # heading: of a recall, and of other measures
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Point:
     that is surely not exceeded, so a bound of recall where that is the measure; 1 for the exact search, None where
     nothing was tested. ms: the median of one query alone. qps: queries a second in batches. bytes: the memory that
     searches read from. ready: whether an index has what the plan needs. build_s: seconds that took, or would take.
+    calibrated: the mean loss on the queries that gave what is promised, None where nobody kept it.
     """
 
     plan: Plan | None
@@ -37,6 +38,7 @@ class Point:
     bytes: int
     ready: bool = True
     build_s: float = 0.0
+    calibrated: float | None = None
 
     def __str__(self) -> str:
         return EXACT if self.plan is None else str(self.plan)
@@ -53,18 +55,17 @@ class Point:
         """Whether it can give so many results: the exact search always can."""
         return self.plan is None or len(self.plan.stages) == 1 or self.plan.stages[-2].keep >= k
 
-    def cells(self, *, picked: bool) -> tuple[str, ...]:
-        """A line of a table: see `COLUMNS`."""
-        return (
-            f"{'*' if picked else ' '} {self}{'' if self.ready else ' (not built)'}",
-            f"{self.quality:.4f}",
-            f"{self.low:.4f} … {self.high:.4f}",
-            "" if self.promised is None else f"{self.promised:.4f}",
-            f"{self.ms:.3f}",
-            f"{self.qps:,.0f}",
-            f"{self.bytes / 1e6:,.1f}",
-            f"{self.build_s:.1f}",
-        )
+    def cells(self, heading: str) -> dict[str, str]:
+        """Its figures by the name of their column. heading: of what is promised, `PROMISED` or `LOSES`."""
+        return {
+            "mean": f"{self.quality:.4f}",
+            "95 %": f"{self.low:.4f} … {self.high:.4f}",
+            heading: "" if self.promised is None else level_text(self.promised, heading),
+            "ms": f"{self.ms:.3f}",
+            "queries/s": f"{self.qps:,.0f}",
+            "MB": f"{self.bytes / 1e6:,.1f}",
+            "build s": f"{self.build_s:.1f}",
+        }
 
     def to_json(self) -> dict[str, Any]:
         return {**plain(self), "plan": None if self.plan is None else self.plan.to_json()}
@@ -84,6 +85,16 @@ def frontier(points: Iterable[Point], objective: Objective) -> list[Point]:
             kept.append(point)
         best = max(best, point.quality)
     return kept
+
+
+def level_text(promised: float, heading: str) -> str:
+    """What is promised to four digits: 0.9872, or, as a loss, 0.0128, which is never less than it is."""
+    return f"{promised:.4f}" if heading == PROMISED else f"{loss_up(1 - promised):.4f}"
+
+
+def loss_up(loss: float) -> float:
+    """A loss to four digits, never less."""
+    return ceil(round(loss * 1e4, 6)) / 1e4
 
 
 def plain(value: Any) -> dict[str, Any]:

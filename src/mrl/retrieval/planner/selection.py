@@ -102,11 +102,13 @@ class Seen:
 @dataclass(frozen=True)
 class Figure:
     """One candidate of the frontier. number: among those seen. quality: its mean over the report part, with the 95 %
-    interval, paired with the exact search. promised: 1 minus the mean loss that it surely does not exceed."""
+    interval, paired with the exact search. promised: 1 minus the mean loss that it surely does not exceed. calibrated:
+    its mean loss on the queries that gave this."""
 
     number: int
     quality: Estimate
     promised: float
+    calibrated: float
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,8 @@ class Selection:
     enough queries (for a promise of what seems to). figures: of the frontier, in the order of the tests: safest and
     dearest first, so the exact search, which needs no test, leads. pick: the cheapest that keeps the terms, by its
     number; the exact search where nothing else is known to. queries: of each part. full: the exact search's mean over
-    the report part. step: what seems to keep the terms, too, and would be known with the fewest more queries.
+    the report part. step: what seems to keep the terms, too, and would be known with the fewest more queries. least:
+    about how many would show that the terms are kept by something that loses nothing; 0 where no number would.
     """
 
     outcome: Outcome
@@ -135,6 +138,7 @@ class Selection:
     queries: Parts
     full: float
     step: Step | None
+    least: int = 0
 
 
 def selected(seen: Seen, terms: Terms, same: Numbers | None = None) -> Selection:
@@ -148,7 +152,10 @@ def selected(seen: Seen, terms: Terms, same: Numbers | None = None) -> Selection
     _check_hollow(tune, terms)
     order = sequence(tune, len(calibrate.full))
     levels = promised(calibrate, order, 1 - terms.confidence)
-    figures = tuple(Figure(c, _quality(report, c), level) for c, level in zip(order, levels, strict=True))
+    figures = tuple(
+        Figure(c, _quality(report, c), level, float((calibrate.full - calibrate.values[c]).mean()))
+        for c, level in zip(order, levels, strict=True)
+    )
     step = next_step(calibrate, figures, terms, len(seen.full))
     return Selection(
         outcome=_outcome(figures, step, terms),
@@ -157,6 +164,7 @@ def selected(seen: Seen, terms: Terms, same: Numbers | None = None) -> Selection
         queries=Parts(len(tune.full), len(calibrate.full), len(report.full)),
         full=float(report.full.mean()),
         step=step,
+        least=_least(calibrate, terms),
     )
 
 
@@ -235,7 +243,12 @@ def _quality(report: Seen, c: int) -> Estimate:
 
 
 def kept(figures: Sequence[Figure], terms: Terms) -> list[Figure]:
-    """Those that keep the terms: the exact search first, the cheapest last, since costs fall along the order."""
+    """Those that keep the terms: the exact search first, the cheapest last, since costs fall along the order.
+
+    Where nothing may be lost, that is the exact search alone.
+    """
+    if not terms.allowed:
+        return list(figures[:1])
     return [figure for figure in figures if figure.promised >= 1 - terms.allowed - ROUNDING]
 
 
@@ -251,6 +264,14 @@ def next_step(calibrate: Seen, figures: Sequence[Figure], terms: Terms, queries:
         return None
     c = min(tests, key=lambda c: tests[c])
     return Step(c, _rounded_up(max(tests[c] / (1 - 2 * SHARE), MORE * queries)))
+
+
+def _least(calibrate: Seen, terms: Terms) -> int:
+    """See `Selection`: as many as a test needs of queries that lose nothing, and those of the other parts."""
+    if not terms.allowed:
+        return 0
+    nothing, bound = calibrate.losses(calibrate.exact), calibrate.bound(terms.allowed)
+    return _rounded_up((needed(nothing, bound, 1 - terms.confidence) or 0) / (1 - 2 * SHARE))
 
 
 def _outcome(figures: Sequence[Figure], step: Step | None, terms: Terms) -> Outcome:

@@ -13,7 +13,7 @@ def told(selection: Selection, seen: Seen, terms: Terms) -> tuple[str, ...]:
 
     seen: what was selected from, for its names and costs.
     """
-    return (*_found(selection, seen, terms), *_step(selection, seen, terms))
+    return (*_found(selection, seen, terms), *_step(selection, seen, terms), *_least(selection, terms))
 
 
 def _found(selection: Selection, seen: Seen, terms: Terms) -> Iterator[str]:
@@ -33,10 +33,24 @@ def _found(selection: Selection, seen: Seen, terms: Terms) -> Iterator[str]:
 
 def _step(selection: Selection, seen: Seen, terms: Terms) -> Iterator[str]:
     if selection.step is not None:
-        queries = f"{sum(selection.queries):,} {'' if terms.measure == 'recall' else 'judged '}queries"
+        queries = f"{sum(selection.queries):,} {_kind(terms)}queries"
         named = _named(selection.step.number, seen, terms)
         enough = f"about {selection.step.enough:,} would do"
         yield f"not enough queries to tell whether {named}, keeps {terms.text}: {queries}; {enough}"
+
+
+def _least(selection: Selection, terms: Terms) -> Iterator[str]:
+    """That so few queries could not show it of anything; what is not known for want of queries is a step."""
+    queries = sum(selection.queries)
+    if selection.outcome == "out of reach" and selection.least > queries:
+        yield (
+            f"{queries:,} {_kind(terms)}queries cannot show {terms.text} of anything, even if nothing is lost; "
+            f"about {selection.least:,} would do"
+        )
+
+
+def _kind(terms: Terms) -> str:
+    return "" if terms.measure == "recall" else "judged "
 
 
 def _best(selection: Selection, seen: Seen, terms: Terms) -> str:

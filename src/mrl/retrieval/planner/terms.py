@@ -12,12 +12,19 @@ Objective = Literal["latency", "bytes", "throughput"]
 Measure = Literal["recall", "mAP", "nDCG", "MRR"]
 
 RECALL = 0.98  # where nothing is asked
+REMEDIES = {
+    "recall": "0.95 asks for 95 of 100 rows",
+    "tolerance": "0.02 allows two hundredths to be lost",
+    "confidence": "0.95 is wrong at most five times in a hundred",
+    "budget_ms": "give milliseconds for one query",
+    "budget_bytes": "give bytes of memory",
+}
 
 
 @dataclass(frozen=True)
 class Terms:
     """recall: of recall@k against the exact full width, at least so much on average, in (0, 1]; 0.98 where no tolerance
-    is given. tolerance: instead of it, in (0, 1): at most so much of a measure is lost against the exact full width on
+    is given. tolerance: instead of it, in [0, 1): at most so much of a measure is lost against the exact full width on
     average. measure: recall, mAP (by class), nDCG or MRR (by judgements), all at k. objective: what is to be little:
     latency (of one query alone), bytes (that searches read from), or throughput (seconds a query in batches).
     confidence: how sure the promise is to be, from 0.5 up to 1. seed: which queries tune, calibrate and report.
@@ -36,7 +43,7 @@ class Terms:
         check_count("k", self.k, 1)
         check_count("seed", self.seed)
         check_choices(self, {"objective": Objective, "measure": Measure})
-        check_number("confidence", self.confidence, 0.5, 1, below=True)
+        check_term("confidence", self.confidence)
         self._check_target()
         if self.recall is None and self.tolerance is None:
             object.__setattr__(self, "recall", RECALL)
@@ -52,9 +59,9 @@ class Terms:
                 f"{self.name} has no target of its own; give a tolerance: how much of it may be lost on average"
             )
         if self.recall is not None:
-            check_number("recall", self.recall, 0, 1, above=True)
+            check_term("recall", self.recall)
         if self.tolerance is not None:
-            check_number("tolerance", self.tolerance, 0, 1, above=True, below=True)
+            check_term("tolerance", self.tolerance)
 
     @property
     def name(self) -> str:
@@ -83,6 +90,22 @@ class Terms:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def check_term(name: str, value: float) -> None:
+    """InputError for what is no recall, tolerance, confidence or budget, with an example of one.
+
+    A recall of 1 and a tolerance of 0 are kept by the exact search alone.
+    """
+    try:
+        if name.startswith("budget"):
+            check_number(name, value, 0, float("inf"), above=True)
+        elif name == "recall":
+            check_number(name, value, 0, 1, above=True)
+        else:
+            check_number(name, value, 0.5 if name == "confidence" else 0, 1, below=True)
+    except InputError as error:
+        raise InputError(f"{error}; {REMEDIES[name]}") from None
 
 
 def cost_by(objective: Objective, ms: float, size: float, seconds: float) -> float:

@@ -23,11 +23,13 @@ from mrl.retrieval.planner.grid import Way
 from mrl.retrieval.planner.lists import best
 from mrl.retrieval.planner.material import Material
 from mrl.retrieval.planner.memory import Memory
+from mrl.retrieval.planner.scanning import Scanner
 from mrl.retrieval.planner.terms import Objective, cost_by
 from mrl.retrieval.proposers import Proposer
 from mrl.retrieval.quick import Pipeline, rescaled
+from mrl.retrieval.rerank import Record
 
-TIMED = 100  # queries that a time is the median of
+TIMED, FEWER = 100, 12  # queries that a time is the median of, and that of a scan, which takes longer
 
 Numbers = npt.NDArray[np.int64]
 
@@ -95,22 +97,26 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """way: what was built. proposer: what is asked. build_s: how long that took."""
+    """way: what was built. proposer: what is asked. build_s: how long that took; nothing for a scan."""
 
     bench: Bench
     way: Way
-    proposer: Proposer
+    proposer: Proposer | Scanner
     build_s: float
 
     @classmethod
     def of(cls, bench: Bench, way: Way) -> Trial:
         """Build it, on all threads."""
+        if way.scans:
+            return cls(bench, way, Scanner(bench.memory, way.encoding, way.dim), 0.0)
         began = time.perf_counter()
         index = proposers.built(way.engine, bench.prefixes(way), bench.material.by, threads.count())
         return cls(bench, way, Proposer(index), time.perf_counter() - began)
 
     def proposed(self, engine: Engine, cut: Floats, count: int) -> Numbers:
         """(q, count) proposals for cut queries, on all threads."""
+        if isinstance(self.proposer, Scanner):
+            return self.proposer.asked(engine, cut, count)
         found = np.empty((len(cut), count), np.int64)
 
         def work(a: int, b: int) -> None:
@@ -119,22 +125,22 @@ class Trial:
         threads.each(work, len(cut), QUERIES_PER_THREAD)
         return found
 
-    def candidates(self, asked: Numbers) -> Iterator[Candidate]:
+    def candidates(self, asked: Numbers, *, bare: bool = False) -> Iterator[Candidate]:
         """Every plan that begins here, worth what it is to queries (q,), places in the material. Cheapest knobs first;
         it ends when a wider search finds no more.
 
-        Lists are no longer than what the engine finds for each of these queries: where it finds less than a plan keeps,
-        an index scans.
+        bare: no re-rank behind a scan. Lists are no longer than what the engine finds for each of these queries: where
+        it finds less than a plan keeps, an index scans.
         """
         bench, k = self.bench, self.bench.material.k
         queries = bench.material.queries[asked]
         cut, before = bench.asked(self.way, queries), -1.0
         for engine in grid.asked(self.way.engine, bench.memory.rows, k):
-            count = grid.longest(engine, bench.memory.rows, k)
+            count = k if bare and self.way.scans else grid.longest(engine, bench.memory.rows, k)
             proposals, scores = self.proposed(engine, cut, count), _Scores(bench, queries)
             times = self._times(engine, cut, count, queries)
             most, there = -1.0, int((proposals >= 0).all(axis=0).sum())
-            for keep, chain, found in _reranked(scores, proposals, grid.keeps(there, k), k):
+            for keep, chain, found in _reranked(scores, proposals, self._chains(there, bare=bare), k):
                 values = np.asarray(bench.material.worth.values(found, asked), np.float64)
                 most = max(most, float(values.mean()))
                 yield self._candidate(engine, keep, chain, values, times)
@@ -142,21 +148,37 @@ class Trial:
                 return
             before = most
 
+    def pipeline(self, engine: Engine, count: int, rerank: tuple[tuple[Record, int], ...] = ()) -> Pipeline:
+        """What one query goes through: `count` proposals, and what re-ranks them."""
+        by = self.bench.material.by
+        ask, columns = self.proposer.bound(engine, count), self.bench.columns(self.way)
+        return Pipeline(columns, self.way.dim, ask, _same, rerank, CODES[by], rescaled(engine, by))
+
+    @property
+    def timed(self) -> int:
+        """Of how many queries a time is the median."""
+        return FEWER if self.way.scans else TIMED
+
+    def _chains(self, there: int, *, bare: bool) -> dict[tuple[str, ...], tuple[int, ...]]:
+        """Each re-rank, and of how many proposals, where so many were found. Without one they are the results."""
+        k = self.bench.material.k
+        keeps = grid.keeps(there, k)
+        chains = ((),) if bare and self.way.scans else grid.chains(self.way, self.bench.width)
+        return {chain: keeps if chain else keeps[:1] for chain in chains}
+
     def _candidate(
         self, engine: Engine, keep: int, chain: tuple[str, ...], values: Any, times: tuple[float, float]
     ) -> Candidate:
         bench, way, rows = self.bench, self.way, self.bench.memory.rows
         ms, seconds = rerank_times(bench, chain, keep)
         plan = grid.plan_of(way, engine, keep, chain, (bench.width, bench.material.k, bench.name))
-        size = grid.engine_bytes(way, rows, bench.width) + grid.chain_bytes(chain, rows, bench.width)
+        size = grid.plan_bytes(way, chain, rows, bench.width)
         return Candidate(plan, way, engine, keep, chain, values, times[0] + ms, times[1] + seconds, size)
 
     def _times(self, engine: Engine, cut: Floats, count: int, queries: Floats) -> tuple[float, float]:
         """Milliseconds of one query alone up to its proposals, and seconds of one in a batch."""
-        ask, columns = self.proposer.bound(engine, count), self.bench.columns(self.way)
-        by = self.bench.material.by
-        pipeline = Pipeline(columns, self.way.dim, ask, _same, (), CODES[by], rescaled(engine, by))
-        single = median_seconds(lambda query: pipeline.run(query[None]), queries)
+        pipeline = self.pipeline(engine, count)
+        single = median_seconds(lambda query: pipeline.run(query[None]), queries[: self.timed])
         began = time.perf_counter()
         self.proposed(engine, cut, count)
         return single * 1e3, (time.perf_counter() - began) / len(cut)
@@ -190,10 +212,13 @@ def scores_of(bench: Bench, encoding: str, queries: Floats, proposals: Numbers) 
 
 
 def _reranked(
-    scores: _Scores, proposals: Numbers, keeps: tuple[int, ...], k: int
+    scores: _Scores, proposals: Numbers, chains: dict[tuple[str, ...], tuple[int, ...]], k: int
 ) -> Iterator[tuple[int, tuple[str, ...], Numbers]]:
-    """(keep, chain, (q, k) found) for every keep and every chain."""
-    for chain in grid.CHAINS:
+    """(keep, chain, (q, k) found) for every chain and each of its keeps."""
+    for chain, keeps in chains.items():
+        if not chain:
+            yield from ((keep, chain, proposals[:, :k]) for keep in keeps)
+            continue
         first, last = (scores.of(name, proposals) for name in (chain[0], chain[-1]))
         middle = k if len(chain) == 1 else grid.MIDDLE * k
         for keep, found in zip(keeps, best(proposals, first, last, keeps, middle, k), strict=True):
@@ -203,18 +228,25 @@ def _reranked(
 
 def rerank_times(bench: Bench, chain: tuple[str, ...], keep: int) -> tuple[float, float]:
     """Milliseconds of a re-rank of `keep` rows for one query alone, and seconds for one in a batch; timed once."""
+    if not chain:
+        return 0.0, 0.0
     k = bench.material.k
     if (chain, keep, k) not in bench.times:
         bench.times[chain, keep, k] = _timed_rerank(bench, chain, keep)
     return bench.times[chain, keep, k]
 
 
+def reranks(bench: Bench, chain: tuple[str, ...], keep: int) -> tuple[tuple[Record, int], ...]:
+    """A record and how many it keeps, for each of the chain."""
+    kept = grid.kept(chain, keep, bench.material.k)
+    return tuple((bench.memory.record(name), count) for name, count in zip(chain, kept, strict=True))
+
+
 def _timed_rerank(bench: Bench, chain: tuple[str, ...], keep: int) -> tuple[float, float]:
     """On rows drawn at random: the rows of real lists are as far from each other, and no other query's."""
-    k, queries = bench.material.k, bench.material.queries[:TIMED]
+    queries = bench.material.queries[:TIMED]
     rows = np.random.default_rng(keep).integers(0, bench.memory.rows, (len(queries), keep))
-    kept = [*([min(grid.MIDDLE * k, keep)] * (len(chain) - 1)), k]
-    stages = tuple((bench.memory.record(name), count) for name, count in zip(chain, kept, strict=True))
+    stages = reranks(bench, chain, keep)
     turn = iter(range(10**9))
     pipeline = Pipeline(None, 0, lambda _: rows[next(turn) % len(rows)][None], _same, stages, CODES[bench.material.by])
     pipeline.run(queries[:1])

@@ -39,6 +39,7 @@ Numbers = npt.NDArray[np.int64]
 Told = Callable[[str], object]
 
 NEAR, FEW, MANY = 1.2, 8, 24  # times the best cost, and how many of these are run; plans of a frontier at most
+WAYS = 4  # that are timed against each other
 CLOSE = 0.03  # of the measure: plans with other engines are shown from so much below the terms on
 LARGE, SAMPLE = 200_000, 100_000  # rows from which on ways are explored on a sample, and of how many
 FIRST, TIMES = 64, 9  # queries where nothing is tested, and those that time the index's exact search
@@ -71,6 +72,7 @@ def plan(
     check_enough(len(found.same), int(found.same.max(initial=-1)) + 1)
     tune = tuned(found.same, terms.seed)
     way, explorer = explored(found, terms, tune, progress)
+    way = _retimed(explorer, way)
     progress(f"measuring plans with {way}")
     finals = measured(_chosen(explorer, way))
     return _draft(found, terms, explorer, way, finals)
@@ -134,6 +136,22 @@ def explored(
     way = Explorer(Bench.of(small, turn), asked, np.arange(len(tune)), progress).explore(spaces)
     explorer = Explorer(whole, terms, tune, progress)
     return explorer.scanned(way), explorer
+
+
+def _retimed(explorer: Explorer, way: Way) -> Way:
+    """Of the ways that come near the best one, whose times were put together from parts, the best by the clock."""
+    objective, (least, cost) = explorer.terms.objective, explorer.best(way)
+    ways = sorted((each for each in explorer.candidates if not each.scans), key=explorer.best)
+    close = [each for each in ways if explorer.best(each) <= (least, NEAR * cost)][:WAYS]
+    if way.scans or len(close) < 2:
+        return way
+
+    def rank(candidate: Candidate) -> tuple[float, float]:
+        return explorer.short(candidate), candidate.cost(objective)
+
+    tops = [(c, explorer.trials[each]) for each in close for c in sorted(explorer.candidates[each], key=rank)[:2]]
+    finals = measured(tops)
+    return min(finals, key=lambda each: (explorer.short(each.candidate), each.cost(objective))).candidate.way
 
 
 def _chosen(explorer: Explorer, way: Way) -> list[tuple[Candidate, Trial]]:

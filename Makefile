@@ -11,7 +11,7 @@ demo: $(STAMP)            ## train, measure and report on real handwritten digit
 	$(BIN)/mrl demo --out build/demo
 
 test: $(STAMP) lint       ## everything that must hold, in minutes
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(STAMP)       ## the long ones
 	$(BIN)/python -m pytest -m slow

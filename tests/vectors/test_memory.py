@@ -19,7 +19,10 @@ LISTS = ("one.parquet", "one.arrow", "one.ipc", "packed.ipc")
 ROWS, WIDTH = 40_000, 256  # 41 MB
 MEASURE = """
 import sys
+import pyarrow
 from pathlib import Path
+pyarrow.set_cpu_count(1)  # each of its threads has a batch of its own, and more of them where the machine is busy
+pyarrow.set_io_thread_count(1)
 from mrl.vectors import open_vectors
 def peak():
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024

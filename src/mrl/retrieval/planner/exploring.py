@@ -71,10 +71,7 @@ class Explorer:
         """Build and measure, once."""
         if way not in self.candidates:
             self._told(str(way))
-            trial, bare = (
-                Trial.of(self.bench, way),
-                self.terms.objective == "bytes",
-            )  # re-ranks read more than they save
+            trial, bare = Trial.of(self.bench, way), self.terms.objective == "bytes"  # a re-rank reads more bytes
             self.trials[way], self.candidates[way] = trial, list(trial.candidates(self._tune, bare=bare))
 
     def explore(self, mapped: Iterable[bool]) -> Way:

@@ -11,7 +11,7 @@ from typing import Any
 from retrieval_rows import K, Task
 
 from mrl import Card, Nesting
-from mrl.retrieval import Index, Plan, Rows
+from mrl.retrieval import Index, Plan, Rows, Scan
 from mrl.retrieval.leading import fit_leading
 from mrl.retrieval.planner import Draft, Terms, plan
 from mrl.retrieval.planner.planning import FITTED_ON
@@ -20,8 +20,8 @@ from mrl.retrieval.rows import spread
 from mrl.vectors import Held
 
 SMALL = 600  # rows of the index on which a fresh process loads its libraries
-TARGETS = (0.95, 0.99)
-LEEWAY = 0.02  # below the target: plans of the frontier that are tried at it
+TARGETS = (0.95, 0.98, 0.99)  # planned for; few queries cannot promise 0.99, but the frontier for 0.98 goes on beyond
+LEEWAY = 0.02  # below the target: plans of the frontier that are tried
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,9 @@ def few(draft: Draft, rows: Rows, path: Path) -> Path:
 
 
 def made(task: Task, chosen: Plan) -> dict[str, float]:
-    """Seconds, two threads: of the map, fitted and applied to all rows, and of the engine."""
+    """Seconds, two threads: of the map, fitted and applied to all rows, and of the engine, if there is one."""
+    if isinstance(chosen.stages[0].engine, Scan):
+        return {}
     first, start = chosen.stages[0], time.perf_counter()
     rows: Any = task.rows
     if chosen.map:

@@ -63,11 +63,11 @@ def test_prefixes_that_are_tried_lie_below_the_width_or_are_it(width):
 
 
 def test_knobs_come_cheapest_first():
-    assert [each.ef for each in grid.asked(HNSW(), 1000, 30)] == [32, 48, 64, 96, 128, 192, 256, 384]
-    assert [each.ef for each in grid.asked(HNSW(), 40, 10)] == [10, 16, 24, 32]
+    assert [each.ef for each in grid.asked(HNSW(), 1000, 30)] == [32, 40, 48, 56, 64, 80, 96, 128, 192, 256, 384]
+    assert [each.ef for each in grid.asked(HNSW(), 40, 10)] == [10, 16, 20, 24, 28, 32, 40]
     assert [each.probes for each in grid.asked(IVF(8), 1000, 10)] == [1, 2, 4, 8]
-    assert grid.keeps(32, 10) == (10, 12, 16, 20, 25, 30)
-    assert grid.keeps(300, 17)[:3] == (17, 20, 25)
+    assert grid.keeps(32, 10) == (10, 12, 14, 16, 18, 20, 22, 25, 28, 32)
+    assert grid.keeps(300, 17)[:3] == (17, 18, 20)
     assert grid.keeps(16, 17) == ()
 
 

@@ -11,9 +11,9 @@ from mrl.retrieval.engine import HNSW, IVF, Engine, Scan, engine_text
 from mrl.retrieval.plan import REFERENCE, Plan, Stage
 
 DIMS = (16, 24, 32, 48, 64, 96, 128, 192, 256)
-EFS = (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
+EFS = (10, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 128, 192, 256, 384)
 PROBES = (1, 2, 4, 8, 16, 32, 64, 128)
-KEEPS = (10, 12, 16, 20, 25, 30, 40, 50, 60, 75, 100, 150, 200, 300)
+KEEPS = (10, 12, 14, 16, 18, 20, 22, 25, 28, 32, 36, 40, 50, 60, 75, 100, 150, 200, 300)
 LONG = 4  # times k, at least, that both go on to
 CHANGES = ({"m": 32}, {"ef_construction": 100}, {"codes": "float16"})  # of a graph with 16, 40 and int8
 CODES = ("1bit", "int8")  # of lists

@@ -166,7 +166,8 @@ def _chosen(explorer: Explorer, way: Way) -> list[tuple[Candidate, Trial]]:
     likely = sorted(mine, key=lambda c: (explorer.short(c), c.cost(objective)))
     near = [c for c in likely if c.cost(objective) <= NEAR * likely[0].cost(objective)][:FEW]
     good = [each for each in others if explorer.quality(each) >= least]
-    own = [*explorer.front(mine)[-MANY:], *near]
+    front = explorer.front(mine)
+    own = [*(front[i] for i in spread(len(front), MANY).tolist()), *near]
     layout = layout_of((c.plan for c in own), explorer.bench.width)
     free = [] if way.scans else [each for each in scans if reads(layout, each.plan)]
     chosen = {c.plan: c for c in (*own, *explorer.front(free)[-FEW:], *explorer.front(good)[-FEW:])}

@@ -7,6 +7,7 @@ which matters little to what is only proposed. Many queries are multiplied toget
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numba
@@ -35,7 +36,7 @@ class Columns:
     def dim(self) -> int:
         return len(self._codes)
 
-    @property
+    @cached_property
     def rounded(self) -> Floats:
         """(width, dim): the numbers that the bytes stand for."""
         values: Floats = self._codes.T * self._steps

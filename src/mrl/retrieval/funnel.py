@@ -21,12 +21,12 @@ from mrl.retrieval.engines import Built, propose
 from mrl.retrieval.layout import Layout
 from mrl.retrieval.plan import REFERENCE, Plan, Stage
 from mrl.retrieval.queries import Queries
+from mrl.retrieval.rerank import QUERIES_PER_THREAD
 from mrl.retrieval.results import Work
 from mrl.retrieval.scan import Mask, readable, scan, scored
 from mrl.retrieval.snapshot import Snapshot
 
 NORM_BYTES = 4  # of the length of one prefix
-QUERIES_PER_THREAD = 8
 
 
 def run(snapshot: Snapshot, plan: Plan, queries: Queries, masks: Sequence[Mask]) -> tuple[Candidates, tuple[Work, ...]]:
@@ -155,14 +155,7 @@ def _from_zero(
         found.raw[:] = 0
         _read_on(snapshot, reading, 0, queries, found)
         return found.cut(keep)
-    kept = Candidates.empty(len(queries), min(keep, found.positions.shape[1]))
-    code = CODES[snapshot.card.metric]
-
-    def work(a: int, b: int) -> None:
-        record.rerank(code, queries[a:b], found.positions[a:b], kept.positions[a:b], kept.scores[a:b], kept.raw[a:b])
-
-    threads.each(work, len(queries), QUERIES_PER_THREAD)
-    return kept
+    return record.reranked(snapshot.card.metric, queries, found.positions, min(keep, found.positions.shape[1]))
 
 
 def _read_on(snapshot: Snapshot, reading: Sequence[str], level: int, queries: Floats, found: Candidates) -> None:

@@ -87,7 +87,13 @@ class Leading:
 
     def columns(self, dim: int) -> Columns:
         """The first of these axes, for queries: `queries @ columns` are their leads."""
-        return Columns(self.columns32[:, :dim])
+        if dim not in self._rounded:
+            self._rounded[dim] = Columns(self.columns32[:, :dim])
+        return self._rounded[dim]
+
+    @cached_property
+    def _rounded(self) -> dict[int, Columns]:
+        return {}
 
     def apply64(self, vectors: Vectors) -> Doubles:
         """The same before it is rounded, in float64: for queries, few at a time. InputError for another width."""

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mrl.nesting import Metric
-from mrl.retrieval import kernels, ranking
+from mrl.retrieval import kernels, ranking, threads
 from mrl.retrieval.addresses import carray, fetch, floats, halves, signed
 from mrl.retrieval.best import CODES, Candidates
 from mrl.retrieval.encodings import CHUNK, Floats, bytes_per_row
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 KINDS = {"float32": 0, "float16": 1, "int8": 2, "int12": 3}  # encodings that are read here
 LINE = 64  # bytes that memory hands over together
 NEAR = np.float32(2.0**-22)  # of a score: nearer ones may be the same after they are multiplied
+QUERIES_PER_THREAD = 8  # fewer are not worth one
 SHORT = 64  # results up to which they are kept in order while the rows come
 
 _compiled = numba.njit(nogil=True, cache=True)
@@ -81,9 +82,14 @@ class Record:
         )
 
     def reranked(self, metric: Metric, queries: Floats, positions: npt.NDArray[np.int64], keep: int) -> Candidates:
-        """The best `keep` of the rows at positions (q, m), best first; their products start at dim 0."""
-        found = Candidates.empty(len(queries), keep)
-        self.rerank(CODES[metric], queries, positions, found.positions, found.scores, found.raw)
+        """The best `keep` of the rows at positions (q, m), best first, on all threads; products start at dim 0."""
+        found, code = Candidates.empty(len(queries), keep), CODES[metric]
+
+        def work(a: int, b: int) -> None:
+            kept = found.positions[a:b], found.scores[a:b], found.raw[a:b]
+            self.rerank(code, queries[a:b], positions[a:b], *kept)
+
+        threads.each(work, len(queries), QUERIES_PER_THREAD)
         return found
 
     def rerank(self, metric: int, queries: Floats, positions: Any, kept: Any, scores: Floats, raw: Floats) -> bool:

@@ -42,8 +42,11 @@ class Explorer:
         """Of the way's plans the one that falls least short of the terms, and of those that do not the cheapest: by how
         much it does, and its cost."""
         self.look(way)
-        shorts = ((self.short(each), each.cost(self.terms.objective)) for each in self.candidates[way])
-        return min(shorts, default=(np.inf, np.inf))
+        return min(map(self.rank, self.candidates[way]), default=(np.inf, np.inf))
+
+    def rank(self, candidate: Candidate) -> tuple[float, float]:
+        """By how much it falls short, then its cost: the least is the best."""
+        return self.short(candidate), candidate.cost(self.terms.objective)
 
     def front(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Of these what nothing outdoes in both cost and worth, safest first."""

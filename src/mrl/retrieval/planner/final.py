@@ -9,13 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mrl.retrieval import kernels, threads
-from mrl.retrieval.best import CODES, Candidates
+from mrl.retrieval import kernels
 from mrl.retrieval.encodings import Floats
-from mrl.retrieval.engines import QUERIES_PER_THREAD
 from mrl.retrieval.planner.terms import Objective, cost_by
 from mrl.retrieval.planner.trial import Candidate, Trial, median_seconds, reranks
-from mrl.retrieval.rerank import Record
 
 ROUNDS = 3  # times that all are timed in turn, so that a slow moment of the machine meets all of them
 BATCH = 256  # queries together
@@ -56,7 +53,7 @@ class Run:
     def __init__(self, candidate: Candidate, trial: Trial) -> None:
         self.candidate, self.trial = candidate, trial
         self._rerank = reranks(trial.bench, candidate.chain, candidate.keep)
-        self._queries, self._code = trial.bench.material.queries, CODES[trial.bench.material.by]
+        self._queries = trial.bench.material.queries
         self.pipeline = trial.pipeline(candidate.engine, candidate.keep, self._rerank)
 
     def found(self, queries: Floats) -> Numbers:
@@ -64,9 +61,7 @@ class Run:
         cut = self.trial.bench.asked(self.candidate.way, queries)
         positions = self.trial.proposed(self.candidate.engine, cut, self.candidate.keep)
         for record, keep in self._rerank:
-            kept = Candidates.empty(len(queries), keep)
-            _reranked(record, self._code, queries, positions, kept)
-            positions = kept.positions
+            positions = record.reranked(self.trial.bench.material.by, queries, positions, keep).positions
         return positions
 
     def values(self) -> npt.NDArray[np.float64]:
@@ -80,16 +75,6 @@ class Run:
         began = time.perf_counter()
         self.found(self._queries[:BATCH])
         return single, (time.perf_counter() - began) / len(self._queries[:BATCH])
-
-
-def _reranked(record: Record, code: int, queries: Floats, positions: Numbers, kept: Candidates) -> None:
-    threads.each(
-        lambda a, b: record.rerank(
-            code, queries[a:b], positions[a:b], kept.positions[a:b], kept.scores[a:b], kept.raw[a:b]
-        ),
-        len(queries),
-        QUERIES_PER_THREAD,
-    )
 
 
 def exact_seconds(vectors: Floats, queries: Floats) -> tuple[float, float]:

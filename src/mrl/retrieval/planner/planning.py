@@ -126,8 +126,8 @@ def explored(
     """
     large, sample = sizes
     turn = fitted_map(found)
-    spaces = [False, True] if turn is None or len(found.card.nesting) > 1 else [True]
-    spaces = [False] if turn is None else spaces
+    nests = len(found.card.nesting) > 1
+    spaces = [False] if turn is None else [False, True] if nests else [True]
     whole = Bench.of(found, turn)
     if len(found.vectors) < large:
         explorer = Explorer(whole, terms, tune, progress)
@@ -145,11 +145,9 @@ def _retimed(explorer: Explorer, way: Way) -> Way:
     close = [each for each in ways if explorer.best(each) <= (least, NEAR * cost)][:WAYS]
     if way.scans or len(close) < 2:
         return way
-
-    def rank(candidate: Candidate) -> tuple[float, float]:
-        return explorer.short(candidate), candidate.cost(objective)
-
-    tops = [(c, explorer.trials[each]) for each in close for c in sorted(explorer.candidates[each], key=rank)[:2]]
+    tops = [
+        (c, explorer.trials[each]) for each in close for c in sorted(explorer.candidates[each], key=explorer.rank)[:2]
+    ]
     finals = measured(tops)
     return min(finals, key=lambda each: (explorer.short(each.candidate), each.cost(objective))).candidate.way
 
@@ -163,7 +161,7 @@ def _chosen(explorer: Explorer, way: Way) -> list[tuple[Candidate, Trial]]:
     mine = scans if way.scans else explorer.candidates[way]
     others = [each for other, some in explorer.candidates.items() if not other.scans and other != way for each in some]
     objective = terms.objective
-    likely = sorted(mine, key=lambda c: (explorer.short(c), c.cost(objective)))
+    likely = sorted(mine, key=explorer.rank)
     near = [c for c in likely if c.cost(objective) <= NEAR * likely[0].cost(objective)][:FEW]
     good = [each for each in others if explorer.quality(each) >= least]
     front = explorer.front(mine)

@@ -87,6 +87,8 @@ def same_answers(one, other, queries):
     for plan in PLANS:
         if plan is not None and not set(part(plan)) <= set(one.snapshot.layout.cuts.dims):
             continue
+        if plan is not None and "@int8" in plan and "int8" not in one.snapshot.layout.encodings(0):
+            continue  # neither has what it reads
         got, want = (each.search(query, 7, plan=plan) for each, query in zip((one, other), asked, strict=True))
         np.testing.assert_array_equal(got.ids, want.ids)
         np.testing.assert_array_equal(got.scores, want.scores)

@@ -15,7 +15,8 @@ The peers' points that come close are timed again in turn on report queries, and
 of alternating order: median ratio with its 95 % interval; so does IndexFlatIP. A run of single queries is a loop over
 200, a run of batches all whole batches of the report queries. Indexes are built with two threads. Memory: growth of
 RSS in a fresh process that opens what was written and asks 10,000 queries (the held-out ones, then copies with 1 %
-noise), in batches. The sweep is kept in build/retrieval/ and goes on where it was: remove that to measure afresh.
+noise), in batches; of ours those plans race that take at most half of what the full-width graph does. The sweep is
+kept in build/retrieval/ and goes on where it was: remove that to measure afresh.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import argparse
 import json
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +40,11 @@ from retrieval_sweep import CACHE, MODES, TARGETS, Result, landscape, mode_key, 
 from mrl.retrieval import Index, Plan
 
 FLAT_SINGLES, FLAT_PAIRS = 20, 9  # exact search is slow: fewer of each
-BASELINE = ("HNSW32 efC40", "HNSW32 efC200")  # full-width graphs for the lines on memory and build
+BASELINE = "HNSW32 efC40"  # the full-width graph for the lines on memory and build
 
 
 def our_entrants(made: Ours, task: Task) -> list[Entrant]:
-    """Each plan of ours with its recall on tune queries."""
+    """Each plan of ours with its recall on tune queries, and MiB by which RSS grows where that is a target's."""
     found = []
     for index, plan in made.points:
 
@@ -52,13 +54,20 @@ def our_entrants(made: Ours, task: Task) -> list[Entrant]:
         with threads(2):
             recall = task.recall("tune", search(task.tune, K))
         label = {"plan": plan.spec, "index": index.path.name}
+        if recall >= min(TARGETS):
+            small = str(made.small[index.path.name])
+            label["MiB"] = round(growth({"plan": plan.spec, "index": str(index.path), "small": small}, task.report), 1)
         found.append(Entrant(label, recall, lambda count, s=search: s, task.report))
     return found
 
 
-def our_best(entrants: list[Entrant], task: Task, mode: str, count: int, target: float) -> Entrant | None:
-    """Our fastest plan that keeps the target on tune queries: swept as the peers are, the close ones timed again."""
+def our_best(entrants: list[Entrant], task: Task, way: tuple[str, int], target: float, most: float) -> Entrant | None:
+    """Our fastest plan that keeps the target on tune queries: swept as the peers are, the close ones timed again.
+
+    most: MiB that a plan may take; where none keeps to it, all may."""
+    mode, count = way
     able = [each for each in entrants if each.tune >= target]
+    able = [each for each in able if each.label["MiB"] <= most] or able
     with threads(count):
         times = [quick(each.at(count), task.tune, mode, count) for each in able]
     close = [each for each, ms in zip(able, times, strict=True) if ms <= 1.15 * min(times)][:4]
@@ -83,13 +92,14 @@ def against(mine: Entrant, theirs: Entrant, mode: str, count: int, pairs: int, s
     }
 
 
-def row(task: Task, hall: Hall, mine: list[Entrant], way: tuple[str, int], target: float, pairs: int) -> Result:
+def row(task: Task, hall: Hall, mine: list[Entrant], asked: tuple[tuple[str, int], float], pairs: int) -> Result:
     """One row: our point, the best peer's and exact search."""
+    way, target = asked
     mode, count = way
     close = [hall.entrant(*pair) for pair in contenders(task.name, mode_key(mode, count), target)]
     peer = fastest(close, mode, count)
     found: Result = {"way": mode_key(mode, count), "target": target, "peer": told(peer, task, count)}
-    if (best := our_best(mine, task, mode, count, target)) is None:
+    if (best := our_best(mine, task, way, target, full_graph(hall)[0] / 2)) is None:
         reached = max(each.tune for each in mine)
         return found | {"ours": None, "best recall of ours": reached}
     flat = hall.entrant(*next((r, r["points"][0]) for r in swept(task.name) if r["peer"] == "FlatIP"))
@@ -106,23 +116,38 @@ def told(who: Entrant, task: Task, count: int) -> Result:
     return who.label | {"recall on tune, report": [round(who.tune, 4), round(report, 4)]}
 
 
-def memory(task: Task, hall: Hall, made: Ours, rows: list[Result]) -> dict[str, float]:
-    """MiB by which RSS grows: for each point of the rows, and for the full-width graph."""
-    orders: dict[str, tuple[Result, Any]] = {}
-    baseline = {"peer": BASELINE[0], "space": "raw", "setting": {"ef": 64}}
-    for each in [baseline, *(r["peer"] for r in rows)]:
-        hall.stand(each["peer"], each["space"])
-        file = hall.file(each["peer"], each["space"])
-        if not file.exists():
-            hall.built[file].save(file)
-        order = {name: each[name] for name in ("peer", "space", "setting")} | {"lists": task.lists, "file": str(file)}
-        orders[f"{each['peer']}, {each['space']}"] = (order, hall.space(each["space"]).report)
-    where = {index.path.name: str(index.path) for index, _ in made.points}
-    for each in [r["ours"] for r in rows if r["ours"]]:
-        order = {"plan": each["plan"], "index": where[each["index"]], "small": str(made.small[each["index"]])}
-        orders[f"{each['index']}: {each['plan']}"] = (order, task.report)
-    hall.leave(set())
-    return {name: round(growth(*order), 1) for name, order in orders.items()}
+def memory(hall: Hall, rows: list[Result]) -> dict[str, float]:
+    """MiB by which RSS grows, for the peer of each row."""
+    points = {f"{each['peer']}, {each['space']}": each for each in (row["peer"] for row in rows)}
+    return {name: weight(hall, each) for name, each in points.items()}
+
+
+def weight(hall: Hall, point: Result) -> float:
+    """MiB by which RSS grows for a peer."""
+    hall.stand(point["peer"], point["space"])
+    file = hall.file(point["peer"], point["space"])
+    if not file.exists():
+        hall.built[file].save(file)
+    order = {name: point[name] for name in ("peer", "space", "setting")}
+    return round(growth(order | {"lists": hall.task.lists, "file": str(file)}, hall.space(point["space"]).report), 1)
+
+
+@cache
+def full_graph(hall: Hall) -> tuple[float, float]:
+    """MiB by which RSS grows for the full-width graph, and the seconds of its build with two threads."""
+    built = next(each["build seconds"] for each in swept(hall.task.name) if each["peer"] == BASELINE)
+    return weight(hall, {"peer": BASELINE, "space": "raw", "setting": {"ef": 64}}), built
+
+
+def lines(hall: Hall, made: Ours, mine: Result) -> Result:
+    """One plan's memory and build beside the full-width graph's: its share of MiB, and how many times faster."""
+    weighs, took = full_graph(hall)
+    own = made.seconds[mine["index"]]
+    found = {"share of memory": round(mine["MiB"] / weighs, 3)}
+    if "engine" in own:
+        found["engine built, times faster"] = round(took / own["engine"], 2)
+        found["map and engine, times faster"] = round(took / (own["map"] + own["engine"]), 2)
+    return found
 
 
 def measure(task: Task, pairs: int, progress: Callable[[Result], None]) -> Result:
@@ -133,7 +158,9 @@ def measure(task: Task, pairs: int, progress: Callable[[Result], None]) -> Resul
     result: Result = {"rows, dims": list(task.rows.shape), "queries to tune, to report": len(task.tune), "table": []}
     for way in MODES:
         for target in TARGETS:
-            found = row(task, hall, mine, way, target, pairs)
+            found = row(task, hall, mine, (way, target), pairs)
+            if found["ours"]:
+                found["beside the full-width graph"] = lines(hall, made, found["ours"])
             result["table"].append(found)
             print(line(task.name, found), flush=True)
             progress(result)
@@ -141,7 +168,8 @@ def measure(task: Task, pairs: int, progress: Callable[[Result], None]) -> Resul
                 hall.leave(set())
     built = {f"{r['peer']}, {r['space']}": r["build seconds"] for r in swept(task.name)}
     result["build seconds, two threads"] = {"ours": made.seconds, **built}
-    result["growth of RSS, MiB"] = memory(task, hall, made, result["table"])
+    result["full-width graph, MiB and build seconds"] = full_graph(hall)
+    result["growth of RSS, MiB"] = memory(hall, result["table"])
     progress(result)
     return result
 
@@ -158,7 +186,8 @@ def line(name: str, found: Result) -> str:
     return (
         f"{head} {beside['theirs ms']:.4f} ms; ours {found['ours']['plan']} "
         f"({found['ours']['recall on tune, report'][1]:.3f}) {beside['ours ms']:.4f} ms: {mid:.2f}× [{low:.2f}, "
-        f"{high:.2f}]; FlatIP {flat['theirs ms']:.3f} ms: {flat['times faster'][1]:.1f}×"
+        f"{high:.2f}]; FlatIP {flat['theirs ms']:.3f} ms: {flat['times faster'][1]:.1f}×; "
+        + ", ".join(f"{name} {value}" for name, value in found["beside the full-width graph"].items())
     )
 
 

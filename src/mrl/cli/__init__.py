@@ -8,6 +8,7 @@ import typer
 
 from mrl.cli.adapt import adapt
 from mrl.cli.choose import choose
+from mrl.cli.classify import classify
 from mrl.cli.demo import demo
 from mrl.cli.embed import embed
 from mrl.cli.evaluate import evaluate
@@ -41,6 +42,7 @@ for verb in (demo, train, embed, evaluate, report, inspect, choose, plan, search
     app.command()(verb)
 app.add_typer(adapt, name="adapt")
 app.add_typer(index, name="index")
+app.add_typer(classify, name="classify")
 
 
 def main() -> None:

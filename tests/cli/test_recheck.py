@@ -1,4 +1,4 @@
-"""`mrl recheck`: a promise that is kept, broken, or not told yet."""
+"""`mrl recheck`: a promise that is kept, broken, or not told yet, of an index and of a cascade."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from typer.testing import CliRunner
 
 from cli.crowds import CARD, LABELS, QUERIES, ROWS, VECTORS, WANTED, WIDTH, clouds
 from mrl import Card, Nesting, Table
+from mrl.classify import Cascade, Prototypes, Terms
+from mrl.classify.rechecking import rechecked
 from mrl.cli.plan import plan
 from mrl.cli.recheck import recheck
 from mrl.promise import Recheck
 from mrl.retrieval import Index, Plan, Rows
+from mrl.vectors import Held
 
 APP = typer.Typer()
 APP.command()(recheck)
@@ -158,5 +161,65 @@ def test_what_cannot_be_rechecked(folder, tmp_path):
         ((folder / "ix", tmp_path / "narrow.npy"), "do not belong together: width is 32"),
         ((folder / "ix", new, "--ignore-same-ids"), "--ignore-same-ids belongs to --judgements, which are not there"),
         ((tmp_path / "nowhere", new), "nowhere is no mrl-index"),
+    ):
+        assert why in refused(*words), words
+
+
+# ------------------------------------------------------------------------------------------------ cascades
+
+
+@pytest.fixture(scope="module")
+def cascade(tmp_path_factory):
+    """A cascade with a promise, and labelled rows of several kinds."""
+    folder = tmp_path_factory.mktemp("cascade")
+    known = Prototypes.means(*clouds(2000, 11), CARD.nesting)
+    vectors, labels = clouds(2500, 12)
+    made = Cascade.fit(known, Held.of(vectors, CARD, labels), Terms(tolerance=0.05))
+    made.save(folder / "c")
+    replace(made, promise=None).save(folder / "bare")
+    replace(made, thresholds=(0.0, 0.0)).save(folder / "hasty")  # with what was promised of another one
+    for name, count, seed in (("new", 2500, 13), ("few", 40, 14), ("old", 2500, 12)):
+        vectors, labels = clouds(count, seed)
+        with Table.create(folder / name, CARD) as table:
+            table.add(vectors, labels=labels)
+        np.save(folder / f"{name}.npy", vectors)
+        np.save(folder / f"{name}-labels.npy", labels)
+    return folder
+
+
+def test_new_rows_of_the_same_kind_keep_a_cascades_promise(cascade):
+    result = invoke("recheck", cascade / "c", cascade / "new")
+    assert (result.exit_code, result.stderr) == (0, ""), (result.output, result.exception)
+    assert "at most 0.05 was promised: the promise is kept, with 95 % confidence" in result.stdout
+    words = ("--labels", cascade / "new-labels.npy", "--json")
+    result = invoke("recheck", cascade / "c", cascade / "new.npy", *words)
+    found = rechecked(Cascade.load(cascade / "c"), Table.open(cascade / "new"))
+    assert Recheck.from_json(json.loads(result.stdout)) == found
+
+
+def test_a_cascade_that_stops_too_early_breaks_its_promise(cascade):
+    result = invoke("recheck", cascade / "hasty", cascade / "new")
+    assert (result.exit_code, "the promise is broken" in result.stdout) == (1, True), (result.output, result.exception)
+
+
+def test_few_rows_say_how_many_would_tell_of_a_cascade(cascade):
+    result = invoke("recheck", cascade / "c", cascade / "few")
+    assert (result.exit_code, "to tell with 95 % confidence" in result.stdout) == (0, True), result.output
+
+
+def test_what_cannot_be_rechecked_of_a_cascade(cascade, folder):
+    rows, files = cascade / "new", cascade / "new.npy"
+    for words, why in (
+        ((cascade / "c", files), "new.npy has no labels, and a cascade is measured by labels; give them with --labels"),
+        ((cascade / "c", cascade / "old"), "the cascade was fitted on all 2,500 rows of"),
+        ((cascade / "bare", rows), "nothing is promised of this cascade, so there is nothing to re-check; fit it"),
+        (
+            (cascade / "c", rows, "--query-labels", files),
+            "c is a cascade, and --query-labels speaks of an index; leave",
+        ),
+        ((folder / "ix", files, "--labels", files), "ix is an index, and --labels speaks of a cascade; leave it out"),
+        ((folder / "ix", files, "--map", files), "ix is an index, and --map speaks of a cascade; leave it out"),
+        ((cascade / "nowhere", rows, "--labels", files), "nowhere is no mrl-index"),
+        ((cascade / "new", rows), "manifest.json holds 'mrl-table', not 'mrl-index'"),
     ):
         assert why in refused(*words), words

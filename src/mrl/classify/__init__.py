@@ -3,8 +3,13 @@
     cascade = Cascade.fit(head, held_out_rows, Terms(tolerance=0.005))
     cascade.predict(vectors).labels
 
-No torch: a head as arrays, or prototypes, and vectors in memory or on disk.
+No torch: a head as arrays, or prototypes, and vectors in memory or on disk. Fitting, measuring and re-checking are
+imported when they are asked for.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from mrl.classify.answers import Answers
 from mrl.classify.cascade import Cascade
@@ -12,5 +17,30 @@ from mrl.classify.levels import Classifier, Levels
 from mrl.classify.prototypes import Prototypes
 from mrl.classify.signals import Signals
 from mrl.classify.terms import Terms
+from mrl.lazy import lazily
 
-__all__ = ["Answers", "Cascade", "Classifier", "Levels", "Prototypes", "Signals", "Terms"]
+if TYPE_CHECKING:
+    from mrl.classify.fitting import fit
+    from mrl.classify.measured import Measured, measure
+    from mrl.classify.rechecking import rechecked
+    from mrl.classify.unseen import Unseen
+
+__all__ = [
+    "Answers",
+    "Cascade",
+    "Classifier",
+    "Levels",
+    "Measured",
+    "Prototypes",
+    "Signals",
+    "Terms",
+    "Unseen",
+    "fit",
+    "measure",
+    "rechecked",
+]
+
+__getattr__ = lazily(
+    __name__,
+    {"Measured": "measured", "Unseen": "unseen", "fit": "fitting", "measure": "measured", "rechecked": "rechecking"},
+)

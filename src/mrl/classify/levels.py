@@ -49,7 +49,7 @@ class Levels:
     def of(cls, classifier: Classifier, dims: Nesting | None = None) -> Levels:
         """The levels at `dims`, by default those that were trained.
 
-        NestingError where the classifier does not serve a dim, or where the last one is not its full width.
+        NestingError where the classifier does not serve a dim.
         """
         chosen = dims or classifier.nesting
         unserved = [dim for dim in chosen.dims if not classifier.serves(dim)]

@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
+from mrl.classify.finite import not_finite
 from mrl.classify.levels import Floats, Labels, Levels
 from mrl.errors import InputError
 
@@ -52,9 +53,8 @@ class Signals(NamedTuple):
         return same
 
     def features(self, level: int) -> Floats:
-        """(n, 8) of one level: 1, probability, margin, entropy, the squares of the first two, agreement and whether."""
-        p, m, e, same = self.probability[level], self.margin[level], self.entropy[level], self.same[level]
-        return np.stack([np.ones_like(p), p, m, e, p * p, m * m, same * p, same], axis=1).astype(np.float32)
+        """(n, 8) of one level; see `features`."""
+        return features(self.probability[level], self.margin[level], self.entropy[level], self.same[level])
 
     def only(self, rows: npt.NDArray[Any]) -> Signals:
         """Those of some rows."""
@@ -68,6 +68,14 @@ class Signals(NamedTuple):
         return Signals(change(self.labels), change(self.probability), change(self.margin), change(self.entropy))
 
 
+def features(p: Floats, m: Floats, e: Floats, same: npt.NDArray[np.bool_]) -> Floats:
+    """(n,) each to (n, 8), what `gain` is linear in: 1, probability, margin, entropy, the root and the square of the
+    margin, and where the level before has the same answer, the probability and 1."""
+    return np.stack([np.ones_like(p), p, m, e, np.sqrt(np.maximum(m, 0)), m * m, same * p, same], axis=1).astype(
+        np.float32
+    )
+
+
 def signals(levels: Levels, vectors: npt.NDArray[Any], temperatures: Sequence[float]) -> Signals:
     """Every level of every row, (n, d), a tile of rows at a time."""
     check_rows(vectors, levels.dims.width)
@@ -77,11 +85,11 @@ def signals(levels: Levels, vectors: npt.NDArray[Any], temperatures: Sequence[fl
 
 
 def _tile(levels: Levels, vectors: npt.NDArray[Any], temperatures: Sequence[float]) -> Signals:
-    told = [_of(levels.logits(vectors, level), t) for level, t in enumerate(temperatures)]
+    told = [of_logits(levels.logits(vectors, level), t) for level, t in enumerate(temperatures)]
     return Signals(*(np.stack(part) for part in zip(*told, strict=True)))
 
 
-def _of(logits: Floats, temperature: float) -> tuple[Labels, Floats, Floats, Floats]:
+def of_logits(logits: Floats, temperature: float) -> tuple[Labels, Floats, Floats, Floats]:
     """Answer, probability, margin and entropy of logits (n, classes)."""
     scaled = (logits - logits.max(1, keepdims=True)) / np.float32(temperature)
     weights = np.exp(scaled)
@@ -100,6 +108,6 @@ def check_rows(vectors: npt.NDArray[Any], width: int) -> None:
             f"vectors to classify must be a float matrix (n, {width}) of at least one row, got {vectors.dtype} of "
             f"shape {vectors.shape}; embed something, or convert them"
         )
-    bad = np.flatnonzero(~np.isfinite(vectors).all(1))
+    bad = np.flatnonzero(not_finite(vectors))
     if len(bad):
         raise InputError(f"row {bad[0]} has a NaN or an Inf ({len(bad)} such rows); leave these out")

@@ -32,7 +32,7 @@ class Promise:
     confidence: that the promise is true. lost: the mean loss on the report part, in [-1, 1], with its 95 % interval.
     queries: of each part. data, rows, digest: the vectors' name, how many there were, and the digest of what they were.
     change: the share of the rows that may change before the promise is stale. calibrated: the mean loss on the queries
-    that gave the promise, None where nobody kept it.
+    that gave the promise, None where nobody kept it. unit: what queries are called here.
     """
 
     subject: str
@@ -46,6 +46,7 @@ class Promise:
     digest: str
     change: float = STALE
     calibrated: float | None = None
+    unit: str = "queries"
 
     def __post_init__(self) -> None:
         check_number("the tolerance", self.tolerance, 0, 1, above=True)
@@ -68,8 +69,16 @@ class Promise:
         """The promise in plain words."""
         return (
             f"With {100 * self.confidence:g} % confidence, {self.subject} loses at most {self.tolerance:g} of "
-            f"{self.measure} on average against the full width. {self._measured()} It holds for queries like these on "
-            f"{self.data} ({self.rows:,} rows) until more than {100 * self.change:g} % of the rows change."
+            f"{self.measure} on average against the full width. {self._measured()} {self._scope()}"
+        )
+
+    def _scope(self) -> str:
+        """For what it holds. Rows that were classified are not searched: nothing about them goes stale."""
+        if self.unit != "queries":
+            return f"It holds for {self.unit} like those of {self.data} ({self.rows:,})."
+        return (
+            f"It holds for queries like these on {self.data} ({self.rows:,} rows) until more than "
+            f"{100 * self.change:g} % of the rows change."
         )
 
     def _measured(self) -> str:
@@ -78,7 +87,7 @@ class Promise:
         if self.calibrated is not None:
             given = f"on the {others}, which gave the promise, it is {self.calibrated:.4f}"
         return (
-            f"On {self.queries.report:,} queries that had no part in the choice, the loss is {lost.mean:.4f} "
+            f"On {self.queries.report:,} {self.unit} that had no part in the choice, the loss is {lost.mean:.4f} "
             f"[{lost.low:.4f}, {lost.high:.4f}]; {given}."
         )
 

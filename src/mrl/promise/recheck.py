@@ -33,7 +33,7 @@ class Recheck:
     asked. lost: their mean loss, in [-1, 1], with its 95 % interval. kept_p, broken_p: the p-values of "the promise is
     broken" and of "it is kept". enough: about how many queries like these would tell; None where none would. drop,
     alarm: if the mean loss were so much above the tolerance, about so many queries would find the promise broken in
-    nine of ten cases; None where nobody asked.
+    nine of ten cases; None where nobody asked. unit: what queries are called here.
     """
 
     verdict: Verdict
@@ -46,6 +46,7 @@ class Recheck:
     enough: int | None
     drop: float | None = None
     alarm: int | None = None
+    unit: str = "queries"
 
     def __post_init__(self) -> None:
         check_choices(self, {"verdict": Verdict})
@@ -55,8 +56,8 @@ class Recheck:
         """The verdict in plain words, with what it rests on."""
         lost = self.lost
         found = (
-            f"Over {self.queries:,} new queries the mean loss is {lost.mean:.4f} [{lost.low:.4f}, {lost.high:.4f}], "
-            f"and at most {self.tolerance:g} was promised"
+            f"Over {self.queries:,} new {self.unit} the mean loss is {lost.mean:.4f} "
+            f"[{lost.low:.4f}, {lost.high:.4f}], and at most {self.tolerance:g} was promised"
         )
         sure = f"with {100 * self.confidence:g} % confidence"
         return f"{found}: {self._verdict(sure)}.{self._alarm()}"
@@ -65,15 +66,15 @@ class Recheck:
         if self.verdict != "unsure":
             return f"the promise is {self.verdict}, {sure}"
         more = "no number of them would tell" if self.enough is None else f"about {self.enough:,} would do"
-        return f"not enough queries to tell {sure}; {more}"
+        return f"not enough {self.unit} to tell {sure}; {more}"
 
     def _alarm(self) -> str:
         """What so few queries would not have noticed."""
         if self.drop is None or self.alarm is None or self.verdict == "broken" or self.queries >= self.alarm:
             return ""
         return (
-            f" About {self.alarm:,} queries would raise an alarm for a drop of {100 * self.drop:g} points in nine of "
-            "ten cases."
+            f" About {self.alarm:,} {self.unit} would raise an alarm for a drop of {100 * self.drop:g} points in nine "
+            "of ten cases."
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -107,6 +108,7 @@ def recheck(promise: Promise, losses: Values, *, plain: bool = False, drop: floa
         enough=needed(losses, bound, alpha) or needed(1 - losses, 1 - bound, alpha),
         drop=drop,
         alarm=None if drop is None else alarm_needed(promise, losses if plain else 2 * losses - 1, drop),
+        unit=promise.unit,
     )
 
 

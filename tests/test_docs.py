@@ -49,14 +49,14 @@ def test_the_blocks_about_what_the_demo_left(here, capsys):
     assert (here / "smaller" / "manifest.json").is_file()
     assert len((here / "found.jsonl").read_text().splitlines()) == 359
     names: dict[str, object] = {}
-    for block in (each for each in blocks("python") if "later" not in each):
+    for block in (each for each in blocks("python") if not re.search("later|fresh", each)):
         exec(compile(block, "README.md", "exec"), names)
     assert re.search(r"^ 16 dims,  64 bytes: 0\.\d{3} \[0\.\d{3}, ", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_the_commands_for_frozen_vectors(here):
     exec(next(block for block in blocks("python") if "asked-labels" in block or "-labels.npy" in block), {})
-    for words in commands("mrl adapt fit"):
+    for words in commands("mrl inspect known.npy"):
         run(*words)
     assert (here / "map.onnx").is_file()
     assert (here / "looked" / "report.html").is_file()
@@ -73,6 +73,18 @@ def test_the_commands_that_plan(here):
     assert (here / "frontier" / "report.html").is_file()
     exec(compile(use, "README.md", "exec"), names)
     assert (here / "little" / "manifest.json").is_file()
+
+
+@pytest.mark.slow
+def test_the_commands_that_classify(here):
+    make, use = (block for block in blocks("python") if "fresh" in block)
+    names: dict[str, object] = {}
+    exec(compile(make, "README.md", "exec"), names)
+    for words in commands("mrl classify fit"):
+        run(*words)
+    assert (here / "cascade.html").is_file()
+    assert len((here / "classes.jsonl").read_text().splitlines()) == 297
+    exec(compile(use, "README.md", "exec"), names)
 
 
 def test_the_commands_for_ones_own_images(here):
@@ -131,6 +143,7 @@ def test_every_verb_explains_itself(verb):
 
 def test_the_readme_names_every_verb():
     listed = {command.callback.__name__ for command in app.registered_commands}
+    assert {group.name for group in app.registered_groups} == {"adapt", "classify", "index"}
     assert listed == set(VERBS)
     assert all(re.search(rf"\b{verb}\b", README) for verb in listed)
 

@@ -11,9 +11,6 @@ Memory does not grow with the rows, but for the answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +20,11 @@ import numpy.typing as npt
 from mrl.classify.answers import Answers
 from mrl.classify.levels import Labels
 from mrl.classify.lossless_bounds import bounds
-from mrl.classify.lossless_tiles import Job, Out, Share, run_tile, tile_rows
+from mrl.classify.lossless_tiles import Job, Out, run_tile, tile_rows
+from mrl.classify.running import engine
 
 if TYPE_CHECKING:
     from mrl.classify.cascade import Cascade
-
-THREADED = 1 << 30  # multiply-adds of a tile below which threads cost more than they save
-SHARES, ROWS = 4, 16  # parts per thread, so that one which is held up leaves some to the others; rows of one at least
 
 
 @dataclass(frozen=True)
@@ -80,35 +75,14 @@ def measure_lossless(cascade: Cascade, vectors: npt.NDArray[Any]) -> Savings:
 def _run(cascade: Cascade, vectors: npt.NDArray[Any]) -> tuple[Answers, Labels]:
     n, levels = len(vectors), cascade.levels
     out = Out(np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.float32), np.zeros((2, n), np.int64))
-    step = tile_rows(levels)
-    with _threads(min(n, step) * levels.prototypes * levels.dims.width) as share:
-        job = Job(levels, bounds(levels), cascade.temperatures, share)
-        for start in range(0, n, step):
-            part = slice(start, start + step)
-            run_tile(job, vectors[part], out.only(part))
+    known, free = bounds(levels), list[Job]()
+
+    def tile(start: int, stop: int) -> None:
+        job = free.pop() if free else Job(levels, known, cascade.temperatures)
+        part = slice(start, stop)
+        run_tile(job, vectors[part], out.only(part))
+        free.append(job)
+
+    engine().share(tile, n, tile_rows(levels))
     answers = Answers(out.labels, out.levels, out.confidence, cascade.dims, True, cascade.classes)
     return answers, out.work.sum(1)
-
-
-@contextmanager
-def _threads(work: int) -> Iterator[Share]:
-    """`share(do, n)`: do with slices that make up 0 … n, in threads of this call's own where the work is worth them."""
-    count = _count() if work >= THREADED else 1
-    if count == 1:
-        yield lambda do, n: do(slice(0, n))
-        return
-    with ThreadPoolExecutor(count, "mrl-lossless") as pool:
-
-        def share(do: Callable[[slice], None], n: int) -> None:
-            step = max(ROWS, -(-n // (SHARES * count)))
-            list(pool.map(do, [slice(start, min(start + step, n)) for start in range(0, n, step)]))
-
-        yield share
-
-
-def _count() -> int:
-    try:
-        from mrl.threads import count
-    except ImportError:
-        return 1
-    return count()

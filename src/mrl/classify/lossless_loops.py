@@ -121,7 +121,7 @@ def look(total: Any, made: Any, these: Any, level: int, rows: Any, tables: Any, 
 
 
 @_compiled
-def finish(x: Any, weights: Any, ends: Any, these: slice, rows: Any, tables: Any, found: Any) -> None:
+def finish(x: Any, weights: Any, ends: Any, rows: Any, tables: Any, found: Any) -> None:
     """Bring rows to the level where one class is left, or to the last one, with products for their slots only.
 
     found: levels (n,), the level that each row has read, and then the last it reads; leaders, others, counts, slots,
@@ -130,7 +130,7 @@ def finish(x: Any, weights: Any, ends: Any, these: slice, rows: Any, tables: Any
     levels, leaders, others, counts, slots, work, scores, alive = found
     owner, segments = tables[4], ends.size
     need = np.empty(1, np.float32)
-    for i in range(these.start, these.stop):
+    for i in range(len(x)):
         count = counts[i]
         for level in range(levels[i] + 1, segments):
             start, stop, best = ends[level - 1], ends[level], -1

@@ -7,7 +7,6 @@ two classes are nearer than float32 tells, `exact_best` decides.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
@@ -27,7 +26,6 @@ MOST = 0.75  # of a tile: of more rows no copy is made, and all are multiplied
 
 Mask = npt.NDArray[np.bool_]
 Rows = tuple[Floats, Floats]  # lengths of segments (n, S) and of whole rows (n,), rounded up
-Share = Callable[[Callable[[slice], None], int], None]  # do this with slices that make up 0 … n, in threads
 
 
 class Out(NamedTuple):
@@ -61,12 +59,11 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A classifier, how parts of a tile are shared among threads, and room for the scores of a tile."""
+    """A classifier, and room for the scores of a tile: one for each thread."""
 
     levels: Levels
     bounds: Bounds
     temperatures: tuple[float, ...]
-    share: Share
     room: list[Floats] = field(default_factory=list)
 
     def scores(self, n: int) -> tuple[Floats, Floats]:
@@ -168,7 +165,7 @@ def _finished(tile: Tile, these: Labels, levels: Labels, some: Found, among: tup
     rows = tile.rows[0][these], tile.rows[1][these]
     ends, weights, loops = np.array(job.levels.dims.dims), job.bounds.weights, _compiled()
     found = (levels, some.leaders, some.others, some.counts, some.slots, work, among[0], alive)
-    job.share(lambda part: loops.finish(x, weights, ends, part, rows, job.bounds.tables, found), len(these))
+    loops.finish(x, weights, ends, rows, job.bounds.tables, found)
     tile.out.work[0, these] += work
     for i in np.flatnonzero(some.others):
         some.leaders[i] = exact_best(job.levels, x[i], some.slots[i, alive[i]])
@@ -179,8 +176,7 @@ def _finished(tile: Tile, these: Labels, levels: Labels, some: Found, among: tup
 def _look(tile: Tile, level: int, left: Labels, made: tuple[Floats, Labels]) -> None:
     loops = _compiled()
     look = loops.look if loops else look_plain
-    total, rows, tables, found = tile.total, tile.rows, tile.job.bounds.tables, tile.found
-    tile.job.share(lambda p: look(total, (made[0], made[1][p]), left[p], level, rows, tables, found), len(left))
+    look(tile.total, made, left, level, tile.rows, tile.job.bounds.tables, tile.found)
 
 
 def _decide(tile: Tile, i: int, safe: bool) -> None:

@@ -119,7 +119,7 @@ def engine() -> Engine:
         return Engine(looking, _one_by_one)
 
     def share(do: Callable[[int, int], object], n: int, most: int) -> None:
-        size = max(LEAST_ROWS, min(most, -(-n // threads.count())))
+        size = min(most, max(LEAST_ROWS, -(-n // threads.count())))
         parts = [(start, min(start + size, n)) for start in range(0, n, size)]
         with threads.one_blas_thread() if len(parts) > 1 else nullcontext():
             threads.run(do, parts) if len(parts) > 1 else do(*parts[0])

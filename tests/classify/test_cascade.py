@@ -279,7 +279,7 @@ def test_terms_are_checked():
         "confidence must be > 0": {"confidence": 1.2},
         "unknown policy 'best'": {"policy": "best"},
         "got policy promise and target 0.5": {"target": 0.5},
-        "got policy target and target None": {"policy": "target"},
+        "lossless looks at all classes": {"policy": "lossless", "keep": 3},
         "the target must be > 0": {"policy": "target", "target": 2},
         "keep must be an integer ≥ 1": {"keep": 0},
     }.items():

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from mrl.classify.asked import ENOUGH, check, check_enough, check_full, missing, numbered
 from mrl.classify.cascade import Cascade
 from mrl.classify.levels import Classifier, Levels
-from mrl.classify.policies import SHARES, Picked, by_target, greedy, lossless
+from mrl.classify.policies import SHARES, Picked, by_target, by_tolerance, greedy, lossless
 from mrl.classify.promising import by_promise
 from mrl.classify.recording import Setting, record
 from mrl.classify.seen import Material, Seen
@@ -126,6 +126,8 @@ def _picked(task: Task, seen: Seen, setting: Setting) -> Picked:
     policy, terms = task.terms.policy, task.terms
     if policy == "promise":
         return by_promise(tune, calibrate, setting.cost, terms)
+    if policy == "target" and terms.target is None:
+        return by_tolerance(seen.only(np.union1d(*task.parts[:2])), setting.cost, terms)
     if policy == "target":
         return by_target(tune, seen.only(np.union1d(*task.parts[:2])), setting.cost, terms)
     return greedy(seen.told.probability, seen.right) if policy == "greedy" else lossless(len(setting.dims))

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mrl.classify.seen import Seen, Values
-from mrl.classify.selecting import Gain, Numbers, Thresholds, Trail, stopped, trail
+from mrl.classify.selecting import Gain, Numbers, Thresholds, Trail, ratio, stopped, trail
 from mrl.classify.terms import Terms
 from mrl.errors import InputError
 
 SHARES = (0.25, 0.6, 0.15)  # tune, calibrate, report: a promise needs rows most, a figure is only looked at
+TRUSTED = 0.05  # of loss expected: up to there it is asked how often that comes true
 GRID = np.linspace(0.1, 1, 100).astype(np.float32)  # the paper's code
 
 Rule = Literal["probability", "margin", "entropy", "agreement", "gain", "lossless"]
@@ -64,6 +65,25 @@ def by_target(tune: Seen, both: Seen, costs: Numbers, terms: Terms) -> Picked:
             f"{best.dims[pick]:.1f} of {costs[-1]:,} expected dims; give a target of at most that"
         )
     return Picked(best.trail.score, best.points, pick, best.trail.gain)
+
+
+def by_tolerance(both: Seen, costs: Numbers, terms: Terms) -> Picked:
+    """The least dims that lose at most the tolerance against the full width on tune and calibrate rows, by their labels
+    and by what the full width expects alike: a path holds many points, and by chance the labels flatter some.
+
+    costs: (levels,) dims. The path knows no label, so it may come from the same rows.
+    """
+    trails = [trail(both, score, costs, len(both)) for score in terms.scores()]
+    factor = ratio(trails, max(terms.tolerance, TRUSTED))
+    able = [each.seems(terms.tolerance, factor) for each in trails]
+    least = [
+        float(np.where(some, each.costs, np.inf).min(initial=np.inf)) for each, some in zip(trails, able, strict=True)
+    ]
+    at = int(np.argmin(least))
+    best, points = trails[at], np.concatenate([nobody(len(both.right)), trails[at].points])
+    pick = 0 if least[at] == np.inf else 1 + int(np.where(able[at], best.costs, np.inf).argmin())
+    tried = {each.score: dims for each, dims in zip(trails, least, strict=True)}
+    return Picked(best.score, points, pick, best.gain, tried=tried)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from mrl.classify.signals import Score
 from mrl.classify.thresholds import Bench, cautious, exits, path
 
 Z = 1.6448536269514722  # 95 % quantile of the normal distribution
+LEAST = 0.5  # of what is expected to be lost: so few labels do not show that even less will be
 CLOSER = 0.98  # times the cost: points that save less over the one before are not worth a test of their own
 
 Numbers = npt.NDArray[np.int64]
@@ -50,6 +51,13 @@ class Trail:
         """
         surely = self.lost + self.doubt
         return np.where(surely < 0, surely, ratio * self.expected) + self.spread
+
+    def seems(self, tolerance: float, ratio: float) -> npt.NDArray[np.bool_]:
+        """(points,) which seem to keep a tolerance, by the labels and as the full width expects it alike; or, where it
+        expects too much, surely by the labels. ratio: see `ratio`."""
+        both = (self.lost <= tolerance) & (ratio * self.expected <= tolerance)
+        found: npt.NDArray[np.bool_] = both | (self.lost + self.doubt <= tolerance)
+        return found
 
     def cheapest(self, tolerance: float, ratio: float) -> float:
         """The least expected dims of a point that is likely to pass; ∞ if none is."""
@@ -88,7 +96,7 @@ def ratio(trails: Sequence[Trail], tolerance: float) -> float:
     within = [each.expected <= tolerance for each in trails]
     expected = sum(float(each.expected[some].sum()) for each, some in zip(trails, within, strict=True))
     lost = sum(float(each.lost[some].sum()) for each, some in zip(trails, within, strict=True))
-    return max(0.0, lost / expected) if expected > 0 else 1.0
+    return max(LEAST, lost / expected) if expected > 0 else 1.0
 
 
 def best(trails: Sequence[Trail], tolerance: float) -> Trail:

@@ -22,14 +22,17 @@ class Terms:
     policy: Policy = option(
         "promise",
         "How the thresholds are chosen: promise, the least dims whose accuracy is surely at most --tolerance below the "
-        "full width's; target, the least dims for the accuracy --target; greedy, level by level, as the paper does; "
+        "full width's; target, the least dims for the accuracy --target, or, without one, that seem to lose at most "
+        "--tolerance; greedy, level by level, as the paper does; "
         "lossless, stop only where nothing in the remaining dims can change the answer, which needs no threshold.",
     )
     tolerance: float = option(
         0.005, "How much accuracy may be lost against the full width, as a share: 0.005 is half a point."
     )
     confidence: float = option(0.95, "How sure the promise must be.")
-    target: float | None = option(None, "The accuracy to reach, of policy target, as a share.")
+    target: float | None = option(
+        None, "The accuracy to reach, of policy target, as a share. Without one: the full width's, less --tolerance."
+    )
     score: Choice = option(
         "auto",
         "By which score a row stops: probability, margin, entropy, agreement with the level before, gain (what the "
@@ -49,13 +52,15 @@ class Terms:
         check_count("seed", self.seed)
         if self.keep is not None:
             check_count("keep", self.keep, 1)
-        if (self.target is not None) != (self.policy == "target"):
+        if self.target is not None and self.policy != "target":
             raise InputError(
-                f"a target belongs to the policy target, got policy {self.policy} and target {self.target}; give both "
-                "or neither"
+                f"a target belongs to the policy target, got policy {self.policy} and target {self.target}; leave it "
+                "out, or take that policy"
             )
         if self.target is not None:
             check_number("the target", self.target, 0, 1, above=True)
+        if self.keep is not None and self.policy == "lossless":
+            raise InputError(f"the policy lossless looks at all classes, got keep {self.keep}; leave it out")
 
     def scores(self) -> tuple[Score, ...]:
         """Those that are tried."""

@@ -46,8 +46,9 @@ from harness import describe, keep
 from vector_sets import folder
 
 from mrl.classify import Cascade, Terms
-from mrl.classify.curve import path_of, stopping
+from mrl.classify.curve import path_of
 from mrl.classify.signals import Signals, signals
+from mrl.classify.thresholds import exits
 from mrl.errors import InputError
 
 SPLITS = 30
@@ -138,7 +139,7 @@ def caps(bench: Bench, split: Split, cascade: Cascade) -> np.ndarray:
     score, rows = told.score("probability"), np.arange(len(split.test))
     found = []
     for cap in range(1, len(bench.dims)):
-        levels = np.minimum(stopping(score, cascade.thresholds), cap)
+        levels = np.minimum(exits(score[:-1], cascade.thresholds), cap)
         found.append((bench.dims[levels].mean(), right[levels, rows].mean()))
     return np.array(found)
 

@@ -1,6 +1,7 @@
 """Classifiers in one form, what every level says, and cascades as values that are kept."""
 
 import json
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -10,8 +11,11 @@ from hypothesis import strategies as st
 
 from mrl import Card, HeadWeights, Nesting
 from mrl.classify import Cascade, Levels, Prototypes, Terms
+from mrl.classify.answers import looked
+from mrl.classify.cascade import KIND
 from mrl.classify.signals import signals
-from mrl.errors import CardError, DamagedError, ExistsError, InputError, NestingError
+from mrl.disk import Folder
+from mrl.errors import CardError, DamagedError, ExistsError, InputError, NestingError, StorageError
 from mrl.vectors import Held
 
 DIMS = Nesting((2, 4, 8))
@@ -115,7 +119,7 @@ def test_class_means_are_of_unit_rows_under_cosine():
 
 def test_prototypes_that_cannot_be_are_refused():
     rows = vectors(3)
-    with pytest.raises(InputError, match=r"1 without a prototype"):
+    with pytest.raises(InputError, match=r"got 2 classes from 0 to 2 among 3 prototypes"):
         Prototypes(DIMS, rows, np.array([0, 2, 2]))
     with pytest.raises(InputError, match=r"class 1 has no rows \(1 such classes\)"):
         Prototypes.means(rows, [0, 2, 2], DIMS)
@@ -265,12 +269,95 @@ def test_rows_of_others_are_refused():
 def test_settings_of_a_cascade_are_checked():
     with pytest.raises(InputError, match="unknown rule 'max'; known are probability"):
         cascade(rule="max")
-    with pytest.raises(InputError, match="3 levels need 3 finite temperatures > 0"):
+    with pytest.raises(InputError, match="3 levels need 3 temperatures from 1e-30"):
         cascade(temperatures=(1, 0, 1))
     with pytest.raises(InputError, match="3 levels need 2 thresholds"):
         cascade(thresholds=(0.5,))
-    with pytest.raises(InputError, match="keep must be at least 1, got 0"):
+    with pytest.raises(InputError, match="keep must be an integer ≥ 1, got 0"):
         cascade(keep=0)
+
+
+def test_a_rule_has_what_it_needs():
+    with pytest.raises(InputError, match=r"the rule gain needs 8 coefficients for each of 2 levels, got \[\]; fit"):
+        cascade(rule="gain")
+    with pytest.raises(InputError, match=r"needs 8 coefficients for each of 2 levels, got \[2, 2\]"):
+        cascade(rule="gain", gain=((1, 2), (1, 2)))
+    with pytest.raises(NestingError, match=r"lossless keeps the answer of the full width 8, and the levels 2,4 end"):
+        Cascade(head(True), card(), Nesting((2, 4)), "lossless")
+    with pytest.raises(InputError, match=r"keep must be an integer ≥ 1, got 2.5"):
+        cascade(keep=2.5)
+
+
+def test_numbers_of_numpy_are_saved_and_read_back(tmp_path):
+    gain = np.ones((2, 8), np.float32)
+    given = cascade(
+        rule="gain",
+        gain=gain,
+        temperatures=np.float32([1, 2, 3]),
+        thresholds=(-np.inf, np.float32(0.5)),
+        keep=np.int64(2),
+    )
+    back = Cascade.load(given.save(tmp_path / "c"))
+    json.loads((tmp_path / "c" / "manifest.json").read_text(), parse_constant=pytest.fail)
+    for name in ("temperatures", "thresholds", "gain", "keep"):
+        assert getattr(back, name) == getattr(given, name)
+    assert back.thresholds == (-np.inf, 0.5)
+    np.testing.assert_array_equal(back.predict(vectors()).labels, given.predict(vectors()).labels)
+
+
+def test_a_manifest_without_a_field_is_refused(tmp_path):
+    given, folder = cascade(), Folder.create(tmp_path / "c", KIND)
+    about = {name: value for name, value in given._about().items() if name not in ("keep", "rule")}
+    with folder.lock():
+        folder.commit({"head.safetensors": given.classifier.sealed()}, about, keep=lambda _: True)
+    with pytest.raises(StorageError, match=r"the manifest of .* has no rule, keep: another version wrote it; fit it"):
+        Cascade.load(tmp_path / "c")
+
+
+def test_other_thresholds_have_no_record():
+    given = replace(cascade(), record={"sentences": ["It is promised."]})
+    assert given.with_thresholds((0.1, 0.2)).record == {}
+
+
+@pytest.mark.parametrize("odd", [[[1.0] * 8], "rows", np.float32(3)])
+def test_what_are_no_vectors(odd):
+    with pytest.raises(InputError, match=r"vectors to classify must be an array \(n, width\), or a table or Held.of"):
+        cascade().predict(odd)
+
+
+def test_what_has_no_rows():
+    for odd in (np.zeros((), np.float32), np.zeros((1, 2, 8), np.float32)):
+        with pytest.raises(InputError, match=r"must have the shape \(n, 8\) or \(8,\), got .*; give one row for each"):
+            cascade().predict(odd)
+    with pytest.raises(InputError, match=r"must be a float matrix \(n, 8\) of at least one row, got int64"):
+        cascade().predict(np.ones((2, 8), np.int64))
+
+
+def test_prototypes_of_odd_rows_are_refused():
+    x, dims = vectors(), DIMS
+    for rows, labels, told in (
+        (x, [-1] + [0] * (len(x) - 1), r"n labels ≥ 0, got .* from -1; leave rows without a label out"),
+        (x, [0, 1], r"means are of a matrix \(n, width\) and n labels ≥ 0, got"),
+        (x[0], [0], r"means are of a matrix \(n, width\) and n labels ≥ 0, got \(8,\)"),
+        (x[:2], [0, 2**40], r"2 rows cannot have 1099511627777 classes"),
+        (x[:2], [0.5, 1], r"float vectors and integer labels, got float32 and float64; convert them"),
+        (np.ones((2, 8), np.int64), [0, 1], r"float vectors and integer labels, got int64 and int64"),
+    ):
+        with pytest.raises(InputError, match=told):
+            Prototypes.means(rows, labels, dims)
+    with pytest.raises(InputError, match=r"got 2 classes from 0 to 1099511627776 among 2 prototypes"):
+        Prototypes(dims, x[:2], np.array([0, 2**40]))
+    with pytest.raises(InputError, match=r"integer labels, got float32 and float64"):
+        Prototypes(dims, x[:2], np.array([0.9, 1.2]))
+
+
+def test_levels_that_are_looked_at():
+    inf = np.inf
+    assert looked("probability", (0.5, inf, inf)) == (0, 3)
+    assert looked("gain", (0.5, inf, inf)) == (0, 3)  # where everybody stops, nobody asks what was said before
+    assert looked("agreement", (inf, inf, 0.5)) == (1, 2, 3)
+    assert looked("agreement", (inf, inf, inf), keep=3) == (0, 3)
+    assert looked("agreement", ()) == (0,)
 
 
 def test_terms_are_checked():

@@ -1,9 +1,11 @@
 """Fitting a cascade: what is chosen, what is promised and recorded, and what cannot be fitted."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +14,20 @@ import pytest
 from classify import made
 from mrl import Card, HeadWeights, Nesting
 from mrl.classify import Cascade, Levels, Terms
+from mrl.classify.asked import least_rows
 from mrl.classify.fitting import fit
-from mrl.classify.keeping import kept_signals
+from mrl.classify.hearing import heard
+from mrl.classify.measured import measure
 from mrl.classify.policies import SHARES
 from mrl.classify.promising import by_promise
 from mrl.classify.seen import Material, Seen
 from mrl.classify.selecting import stopped, trail
+from mrl.classify.sentences import promised
 from mrl.classify.signals import SCORES, Signals, signals
 from mrl.classify.thresholds import exits
+from mrl.classify.whole import full_answers
 from mrl.errors import CardError, InputError, NestingError
-from mrl.promise import split
+from mrl.promise import gap_bound, p_value, split
 from mrl.vectors import Held
 
 N = 3000
@@ -235,7 +241,7 @@ def test_what_is_seen_with_some_kept_is_what_the_cascade_then_does():
     cascade = Cascade(
         known, Card("made", 32, known.nesting), known.nesting, "margin", (0.1,) * 4, (0.3, 0.3, 0.3), keep=9
     )
-    told, answers = kept_signals(Levels.of(known), vectors, (0.1,) * 4, 9), cascade.predict(vectors)
+    told, answers = heard(Levels.of(known), vectors, (0.1,) * 4, 9).told, cascade.predict(vectors)
     stops = exits(told.margin[:-1], cascade.thresholds)
     assert len(set(stops.tolist())) == 4
     same = stops == answers.levels  # but for what rounding puts on the other side of a threshold
@@ -281,7 +287,7 @@ def test_sentences_say_what_was_chosen_and_promised(fitted):
     assert "which needed the least dims on the tune part (probability " in said[0]
     assert said[1].startswith("On 450 rows that had no part in the choice it uses ")
     assert f"{fitted.record['last']:.1f} of 32 dims" in said[1]
-    assert fitted.promise.sentence in said
+    assert promised(fitted.promise) in said
 
 
 def test_without_numba_the_same_is_fitted(fitted):
@@ -344,8 +350,38 @@ def test_it_tells_what_it_does():
 
 
 def test_ten_rows_are_too_few():
-    with pytest.raises(InputError, match=r"^fitting a cascade needs at least 67 labelled rows, got 10; give more$"):
+    with pytest.raises(
+        InputError,
+        match=r"at least 67 labelled rows, and to promise at most 0.005 lost with 95 % confidence about "
+        r"1,325 even where nothing is lost, got 10; give more$",
+    ):
         fit(HEAD, made.table(10))
+    with pytest.raises(InputError, match=r"^fitting a cascade needs at least 67 labelled rows, got 10; give more$"):
+        fit(HEAD, made.table(10), Terms(policy="greedy"))
+
+
+def test_so_many_rows_do_for_a_promise_where_nothing_is_lost():
+    assert least_rows(Terms()) == 1325
+    zero = np.full(ceil(1325 * SHARES[1]), 0.5)
+    assert p_value(zero, gap_bound(0.005), 0.05) <= 0.05
+
+
+def test_few_rows_are_not_enough_where_more_may_do():
+    with pytest.raises(InputError, match=r"^80 rows are not enough for that promise .* about [\d,]+ would do"):
+        fit(HEAD, made.table(80), Terms(tolerance=0.005, score="margin"))
+
+
+def test_rows_that_would_do_count_copies_too():
+    some = made.table(800)
+    twice = some.only(np.repeat(np.arange(800), 2))
+    told = []
+    for rows in (some, twice):
+        with pytest.raises(InputError, match=r"rows are not enough for that promise") as refused:
+            fit(HEAD, rows, Terms(tolerance=0.005, score="margin"))
+        told.append(re.findall(r"[\d,]{3,}", str(refused.value)))
+    once, again = ([int(each.replace(",", "")) for each in some if "," in each or len(each) == 3] for some in told)
+    assert (once[0], again[0]) == (800, 1600)
+    assert again[-1] == pytest.approx(2 * once[-1], rel=0.06)
 
 
 def test_copies_do_not_make_up_for_rows():
@@ -365,8 +401,28 @@ def test_labels_that_the_classifier_does_not_know_are_named():
         InputError, match=r"1 labels that the classifier does not know, beside its 10 classes: 'dog'; leave"
     ):
         fit(replace(HEAD, classes=names[:10]), some)
-    with pytest.raises(InputError, match=r"does not know, beside its 10 classes: -1, 12; leave these rows out"):
-        fit(HEAD, replace(ROWS, labels=np.where(ROWS.labels == 1, 12, np.where(ROWS.labels == 2, -1, ROWS.labels))))
+    with pytest.raises(InputError, match=r"does not know, beside its 10 classes: 12; leave these rows out"):
+        fit(HEAD, replace(ROWS, labels=np.where(ROWS.labels == 1, 12, ROWS.labels)))
+    with pytest.raises(InputError, match=r"^300 of 3,000 rows of memory have no label \(−1\); leave these out$"):
+        fit(HEAD, replace(ROWS, labels=np.where(ROWS.labels == 2, -1, ROWS.labels)))
+
+
+def test_what_lossless_answers_is_what_the_record_says():
+    """The narrow heads are shuffled, and the widest head's own columns answer in their place."""
+    good = made.separate()
+    odd = tuple(weight[::-1].copy() for weight in good.weights[:-1])
+    head = replace(good, weights=(*odd, good.weights[-1]))
+    found = fit(head, ROWS, Terms(policy="lossless"))
+    answers = found.predict(ROWS)
+    np.testing.assert_array_equal(answers.labels, full_answers(found, ROWS.vectors))
+    assert found.record["lost"]["mean"] == 0
+    assert found.record["accuracy"] == found.record["full"]
+    assert found.record["read"] == found.record["last"] == pytest.approx(answers.last.mean(), rel=0.05)
+    assert found.record["oracle"]["read"] == found.record["oracle"]["last"]
+    told = measure(found, made.table(500, seed=4))
+    assert [level.read for level in told.levels] == [4, 8, 16, 32]
+    assert told.lost.mean == 0
+    assert told.cost.macs == told.cost.read * 10
 
 
 def test_the_first_row_that_is_not_finite_is_named():

@@ -14,10 +14,10 @@ from tests.public import data
 from mrl import Nesting
 from mrl.card import Card
 from mrl.classify import Cascade, Prototypes
-from mrl.classify import lossless_tiles as tiles
-from mrl.classify.lossless import Savings, measure_lossless, run_lossless
-from mrl.classify.lossless_bounds import bounds, folded
-from mrl.classify.lossless_exact import exact_best
+from mrl.classify.lossless import Savings, measure_lossless, run_lossless, tiles
+from mrl.classify.lossless.bounds import bounds, folded
+from mrl.classify.lossless.confidence import among, others
+from mrl.classify.lossless.exact import exact_best, scores64
 from mrl.errors import InputError
 from mrl.heads import HeadWeights
 
@@ -195,7 +195,7 @@ def wide(seed=0, n=300, classes=60, width=128, decay=1.0):
 @pytest.mark.parametrize("pairs", [True, False])
 def test_rows_stop_early_and_nothing_is_lost(kind, pairs, way, monkeypatch):
     if not pairs:
-        monkeypatch.setattr("mrl.classify.lossless_bounds.PAIR_BYTES", 0)
+        monkeypatch.setattr("mrl.classify.lossless.bounds.PAIR_BYTES", 0)
     dims, (weights, rows) = Nesting.halving(128, 4), wide()
     if kind in METRICS:
         made = cascade(Prototypes(dims, weights, np.arange(60), kind))
@@ -214,7 +214,7 @@ def test_rows_stop_early_and_nothing_is_lost(kind, pairs, way, monkeypatch):
 def test_no_tail_of_the_same_lengths_changes_an_answer(kind, pairs, monkeypatch):
     """The worst tail for each other class: in every segment along the difference, as long as the row's own."""
     if not pairs:
-        monkeypatch.setattr("mrl.classify.lossless_bounds.PAIR_BYTES", 0)
+        monkeypatch.setattr("mrl.classify.lossless.bounds.PAIR_BYTES", 0)
     dims, (weights, rows) = Nesting.halving(128, 4), wide(1, n=40, classes=20)
     made = cascade(head(weights, dims) if kind == "head" else Prototypes(dims, weights, np.arange(20), kind))
     found, v = run_lossless(made, rows), folded(made.levels, slice(None))
@@ -233,7 +233,7 @@ def test_no_tail_of_the_same_lengths_changes_an_answer(kind, pairs, monkeypatch)
 
 def test_the_bound_is_not_looser_than_it_must_be(monkeypatch):
     """A row whose worst tail would tie stops one level later than one that is ahead by a little more."""
-    monkeypatch.setattr("mrl.classify.lossless_bounds.ALIGNED", 1.0)  # every level where Cauchy-Schwarz allows it
+    monkeypatch.setattr("mrl.classify.lossless.bounds.ALIGNED", 1.0)  # every level where Cauchy-Schwarz allows it
     weights = np.array([[1, 0, 1, 0], [0, 1, 0, 1]], np.float32)  # differences: 2 in front of dim 2, √2 of it behind
     rows = np.array([[2.01, 0, 1, 1], [1.99, 0, 1, 1]], np.float32)  # the tail can change √2 · √2 = 2
     found = check(cascade(head(weights, Nesting((2, 4)))), rows)
@@ -364,3 +364,35 @@ def _linear(vectors, labels, dims):
     x = (vectors - mean).astype(np.float64)
     weights = np.linalg.solve(x.T @ x + np.eye(x.shape[1]), x.T @ (targets - targets.mean(0))).T
     return head(weights, dims, targets.mean(0) - weights @ mean)
+
+
+def test_what_was_left_out_keeps_its_probability():
+    """Of four classes the last two are left out with 0.3 between them; the others share 0.7 by what they score now."""
+    logits = np.log(np.array([[0.5, 0.2, 0.2, 0.1]], np.float32))
+    owners, first = np.array([[0, 1]]), np.array([[True, True]])
+    rest = others(logits, owners, first, 1.0)
+    np.testing.assert_allclose(rest, 0.3, rtol=1e-6)
+    now = np.log(np.array([[9.0, 1.0]]))
+    for label, share in ((0, 0.9), (1, 0.1)):
+        np.testing.assert_allclose(among(now, owners, first, np.array([label]), rest), 0.7 * share, rtol=1e-6)
+
+
+def test_scores_in_float64_come_a_few_prototypes_at_a_time(monkeypatch):
+    draw = np.random.default_rng(0)
+    made = cascade(HeadWeights(Nesting((4, 8)), True, (draw.normal(size=(40, 8)).astype(np.float32),)))
+    rows = draw.normal(size=(5, 8))
+    whole = scores64(made.levels, rows, np.arange(40))
+    monkeypatch.setattr("mrl.classify.lossless.exact.TILE_BYTES", 8 * rows.shape[1] * 3)
+    for some, every in zip(scores64(made.levels, rows, np.arange(40)), whole, strict=True):
+        np.testing.assert_allclose(some, every, rtol=1e-12)
+
+
+def test_very_short_prefixes_have_confidences_too():
+    draw = np.random.default_rng(0)
+    x, w = draw.normal(size=(30, 4)).astype(np.float32), draw.normal(size=(5, 4)).astype(np.float32)
+    w[:, :2] *= np.float32(1e-25)
+    w[:, 2:] *= np.float32(1e14)
+    made = cascade(Prototypes(Nesting((2, 4)), w, np.arange(5)))
+    assert np.isfinite(check(made, x).confidence).all()
+    x[:, :2] *= np.float32(1e-25)
+    assert np.isfinite(check(made, x).confidence).all()

@@ -13,10 +13,11 @@ from sklearn.metrics import accuracy_score, confusion_matrix
 from classify.made import prototypes, separate, table, tied
 from mrl.classify import Cascade
 from mrl.classify.costs import level_macs
-from mrl.classify.curve import oracle_of, stopping
+from mrl.classify.curve import oracle_of
 from mrl.classify.measured import measure, voted
 from mrl.classify.reliability import BINS, reliability
-from mrl.classify.unseen import unseen
+from mrl.classify.thresholds import exits
+from mrl.classify.unseen import UNKNOWN_NOTE, unseen
 from mrl.errors import CardError, InputError
 from mrl.evaluation.rows import read_rows, write_rows
 from mrl.nesting import Nesting
@@ -104,7 +105,7 @@ def test_no_thresholds_beat_the_oracle(data):
     dims, rows = Nesting((2, 4, 8)), data.draw(st.integers(1, 12))
     right = data.draw(arrays(bool, (3, rows)))
     score = data.draw(arrays(np.float32, (3, rows), elements=st.floats(0, 1, width=32)))
-    levels = stopping(score, data.draw(st.tuples(st.floats(0, 1), st.floats(0, 1))))
+    levels = exits(score[:-1], data.draw(st.tuples(st.floats(0, 1), st.floats(0, 1))))
     found, hits = oracle_of(right, dims), right[levels, np.arange(rows)]
     assert hits.mean() <= found.accuracy + 1e-12
     assert found.least <= found.last
@@ -134,7 +135,7 @@ def test_the_path_is_what_each_cascade_of_it_measures(asked):
 
 def test_a_row_stops_at_the_first_level_that_is_sure():
     score = np.array([[0.9, 0.1, 0.1], [0.9, 0.8, 0.1], [0.0, 0.0, 0.0]], np.float32)
-    assert stopping(score, (0.9, 0.8)).tolist() == [0, 1, 2]
+    assert exits(score[:-1], (0.9, 0.8)).tolist() == [0, 1, 2]
 
 
 def test_levels_agree_and_vote(asked, found):
@@ -216,9 +217,7 @@ def test_labels_that_the_classifier_does_not_know_are_missed(asked):
     found = measure(cascade(), odd, superclasses=["all"] * 10)
     told = cascade().predict(asked).labels
     assert found.accuracy.mean == pytest.approx((told == labels).mean())
-    assert found.notes == (
-        "50 of 1,500 rows of memory have a class that the classifier does not know, and count as missed",
-    )
+    assert found.notes == (f"50 of 1,500 rows of memory {UNKNOWN_NOTE}",)
     assert found.classes.rows.sum() == 1450
     assert found.superclasses.cascade.mean == pytest.approx(1450 / 1500)
     assert found.superclasses.answers.sum() == 1450

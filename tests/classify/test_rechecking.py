@@ -8,7 +8,7 @@ import pytest
 from classify.made import separate, table
 from mrl.classify import Cascade
 from mrl.classify.rechecking import DROP, gaps, rechecked
-from mrl.classify.unseen import unseen
+from mrl.classify.unseen import UNKNOWN_NOTE, unseen
 from mrl.classify.whole import full_answers
 from mrl.errors import InputError
 from mrl.promise import Estimate, Parts, Promise, gap, gap_bound, most_allowed, p_value, recheck
@@ -141,10 +141,25 @@ def test_rows_of_the_fit_are_left_out(pool):
         rechecked(made, rows.only(np.arange(200)))
 
 
-def test_classes_that_are_not_known_are_missed_by_both(pool):
+def test_classes_that_are_not_known_are_left_out(pool):
     rows = pool[0].only(np.arange(400))
-    found = rechecked(cascade(), replace(rows, labels=np.full(400, 99)))
-    assert found.lost.mean == 0
+    labels = np.where(np.arange(400) < 300, rows.labels, 99)
+    found = rechecked(cascade(), replace(rows, labels=labels))
+    assert found == rechecked(cascade(), rows.only(np.arange(300)))
+    assert unseen(cascade(), replace(rows, labels=labels)).notes == (f"100 of 400 rows of memory {UNKNOWN_NOTE}",)
+    with pytest.raises(InputError, match="all 400 new rows of memory have a class that the classifier does not know"):
+        rechecked(cascade(), replace(rows, labels=np.full(400, 99)))
+
+
+def test_rows_without_a_label_are_left_out(pool):
+    rows = pool[0].only(np.arange(400))
+    some = replace(rows, labels=np.where(np.arange(400) < 300, rows.labels, -1))
+    new = unseen(cascade(), some)
+    assert (new.bare, new.left_out, new.unknown) == (100, 0, 0)
+    assert new.notes == ("100 of 400 rows of memory have no label: left out",)
+    assert rechecked(cascade(), some) == rechecked(cascade(), rows.only(np.arange(300)))
+    with pytest.raises(InputError, match=r"none of the 400 rows of memory has a label \(all are −1\)"):
+        rechecked(cascade(), replace(rows, labels=np.full(400, -1)))
 
 
 def test_a_verdict_is_never_less_sure_than_95_percent(pool):

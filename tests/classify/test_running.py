@@ -1,5 +1,6 @@
 """The fast path against its slow twin: the same answers but for rounding, whatever the shapes, tiles and threads."""
 
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from classify import made
 from mrl import Card, HeadWeights, Nesting
 from mrl.classify import Cascade, Prototypes, looking, running
-from mrl.classify.running import plain, run
+from mrl.classify.running import plain, run, taken
 from mrl.classify.signals import SCORES, signals
 from mrl.errors import InputError
 
@@ -258,3 +259,28 @@ def test_a_row_that_is_not_finite_is_named(dtype):
     vectors[[11, 30], [31, 0]] = np.nan, np.inf
     with pytest.raises(InputError, match=r"^row 11 has a NaN or an Inf \(2 such rows\); leave these out$"):
         ours.predict(vectors)
+
+
+@pytest.mark.parametrize("rule", ["probability", "margin", "entropy"])
+def test_sure_rows_stop_where_they_were_seen_to_stop(rule):
+    """Scores of a sharp head are 1 but for the last digits, and thresholds of the paper's policy may be 1."""
+    vectors, _ = made.rows(5000, seed=3)
+    head = made.tied()
+    sharp = replace(head, weights=tuple(3 * w for w in head.weights), biases=tuple(3 * b for b in head.biases))
+    ours = Cascade(sharp, Card("made", 32, sharp.nesting), sharp.nesting, rule, (), (1.0, 1.0, 0.99))
+    fast, slow = run(ours, vectors), plain(ours, vectors)
+    told = signals(ours.levels, vectors, ours.temperatures).score(rule)[:-1]
+    sure = (abs(told - np.array(ours.thresholds, np.float32)[:, None]) > 1e-6) | (told == 1)
+    assert (fast.levels == slow.levels)[sure.all(0)].mean() > 0.999
+    assert (fast.levels != slow.levels).mean() < 0.001
+    np.testing.assert_allclose(fast.confidence, slow.confidence, atol=1e-5)
+    assert (fast.levels < 3).mean() > 0.1
+
+
+def test_a_room_that_another_thread_was_faster_to_take_is_made():
+    class Told(list):
+        def __bool__(self):
+            return True  # there was one when it was asked
+
+    free = [1]
+    assert [taken(free, lambda: 2), taken(free, lambda: 2), taken(Told(), lambda: 3)] == [1, 2, 3]

@@ -8,9 +8,11 @@ from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
 from classify import made
+from mrl import HeadWeights
 from mrl.classify import Levels
 from mrl.classify.seen import Material
 from mrl.classify.temperature import RANGE, temperature, temperatures
+from mrl.errors import InputError
 
 
 def drawn(n=300, classes=7, scale=1.0, seed=0):
@@ -81,3 +83,11 @@ def test_copies_with_different_labels_say_their_mean():
     logits = made.tied().logits(vectors, 32)
     rows = np.arange(60)
     assert found == pytest.approx(temperature(logits, (logits[rows, labels] + logits[rows, other]) / 2), rel=1e-5)
+
+
+def test_a_classifier_that_needs_other_temperatures_is_refused():
+    head = made.tied()
+    tiny = HeadWeights(head.nesting, True, tuple(w * np.float32(1e-36) for w in head.weights))
+    vectors, labels = made.rows(200)
+    with pytest.raises(InputError, match=r"would need temperatures from .*, and 1e-30 to 1e\+30 are possible; rescale"):
+        temperatures(Levels.of(tiny), vectors, labels, np.arange(200))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mrl.classify.descent import descended
+from mrl.classify.descent import NEAR, descended
 from mrl.classify.gaining import coefficients
 from mrl.classify.policies import GRID, greedy
 from mrl.classify.thresholds import PRICES, SWEEPS, Bench, cautious, exits, path
@@ -94,7 +94,7 @@ def test_descent_finds_what_brute_force_finds():
 def test_thresholds_lie_halfway_between_rows_and_infinity_is_where_nobody_gains():
     some = Bench(np.array([[0.2, 0.8, 0.4]], np.float32), np.array([[1.0, 0, 0], [0, 0, 0]]), np.array([1.0, 2.0]))
     assert some.best(10.0, [np.array([INF])]) == np.float32(0.3)
-    assert some.best(0.1, [np.array([INF])]) == np.float32(0.2)
+    assert some.best(0.1, [np.array([INF])]) == np.float32(0.2 - NEAR)
     always = Bench(some.scores, np.array([[1.0, 1, 1], [0, 0, 0]]), some.costs)
     assert always.best(10.0, [np.array([INF])]) == INF
 
@@ -177,3 +177,14 @@ def test_the_regression_of_gain_is_least_squares_where_there_are_rows_enough_and
     y = x @ [0.1, 0.5, -0.2, 0.0, 0.0] + 0.01 * draw.normal(size=20_000)
     np.testing.assert_allclose(coefficients(x.astype(np.float32), y), [0.1, 0.5, -0.2, 0, 0], atol=2e-3)
     assert coefficients(x[:3], np.ones(3)) == pytest.approx((1, 0, 0, 0, 0), abs=1e-9)
+
+
+@given(st.lists(st.integers(0, 40), min_size=2, max_size=30), st.integers(0, 2**32 - 1))
+def test_no_cut_lies_between_scores_that_rounding_may_change(steps, seed):
+    """Scores just below 1, a few units of the last digit apart."""
+    draw = np.random.default_rng(seed)
+    scores = (1 - np.float64(2.0**-24) * np.array(steps)).astype(np.float32)[None]
+    some = Bench(scores, np.stack([draw.random(len(steps)), np.zeros(len(steps))]), np.array([1.0, 2.0]))
+    for points in path(some), *(cautious(some, each)[None] for each in path(some)[:3]):
+        cuts = points[np.isfinite(points)]
+        assert (np.abs(cuts.astype(np.float64)[:, None] - scores[0]) > NEAR / 4).all()

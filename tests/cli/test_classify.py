@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,10 +15,12 @@ from mrl import Card, HeadWeights, Nesting, Table
 from mrl.adapt import Map
 from mrl.classify import Cascade, Prototypes, Terms
 from mrl.classify.measured import measure
+from mrl.classify.sentences import promised
 from mrl.cli import main
 from mrl.cli.classify import classify
 from mrl.evaluation import Row, read_rows, write_rows
 from mrl.maps import fit_pca
+from mrl.vectors import Held
 from mrl.vectors.copies import digests
 
 WIDTH, CLASSES = 16, 5
@@ -73,6 +76,7 @@ def folder(tmp_path_factory):
         table(folder / name, vectors, labels)
         np.save(folder / f"{name}.npy", vectors)
         np.save(folder / f"{name}-labels.npy", labels)
+        np.save(folder / f"{name}-names.npy", np.array(NAMES)[labels])
     head_of(classes=NAMES, fingerprint=CARD.fingerprint).save(folder / "head")
     done("fit", folder / "known", "--head", folder / "head", "--tolerance", 0.05, "--out", folder / "cascade")
     return folder
@@ -90,7 +94,7 @@ def test_a_head_and_labelled_rows_make_a_cascade(folder, tmp_path):
     assert out == f"{tmp_path / 'c'}\n"
     assert made._about() == same._about()
     assert said.splitlines() == same.record["sentences"]
-    assert made.promise.sentence in said
+    assert promised(made.promise) in said
 
 
 def test_every_policy_is_reached(folder, tmp_path):
@@ -152,7 +156,8 @@ def test_rows_that_are_prototypes_are_left_out(folder, tmp_path):
     words = ("--prototypes", folder / "protos", "--tolerance", 0.1, "--out")
     _, said = done("fit", tmp_path / "both", *words, tmp_path / "c")
     assert f"50 of 2,050 rows of {tmp_path / 'both'} are rows that {folder / 'protos'} has, too: left out\n" in said
-    assert "all 300 rows of" in refused("fit", folder / "protos", *words, tmp_path / "d")
+    text = refused("fit", folder / "protos", *words, tmp_path / "d")
+    assert f"every row of {folder / 'protos'} (300) is one that" in text
 
 
 # ------------------------------------------------------------------------------------------------ predict
@@ -235,12 +240,13 @@ def test_what_is_measured_is_what_the_library_measures(folder, tmp_path):
     out, said = done("evaluate", folder / "cascade", folder / "asked")
     found = measure(Cascade.load(folder / "cascade"), Table.open(folder / "asked"))
     assert [Row(**line) for line in lines_of(out)] == found.rows()
-    assert found.sentence in said
+    assert f"{found.sentence[:-1]} (95 %; betting, sure at any number of rows)." in said
     assert f"dims of 16: {found.cost.last:.1f} by the last one used" in said
+    assert f"is right in {100 * found.oracle.accuracy:.2f} % at {found.oracle.last:.1f} dims, with the full" in said
     header = next(line for line in said.splitlines() if "stop here" in line)
     assert header.split() == "dim read stop here right of these of all 95 % off by".split()
     out, _ = done(
-        "evaluate", folder / "cascade", folder / "asked.npy", "--labels", folder / "asked-labels.npy", "--json"
+        "evaluate", folder / "cascade", folder / "asked.npy", "--labels", folder / "asked-names.npy", "--json"
     )
     assert json.loads(out)["lost"] == found.to_json()["lost"]
     done("evaluate", folder / "cascade", folder / "asked", "--out", tmp_path / "rows.jsonl")
@@ -335,7 +341,7 @@ def test_prototypes_go_through_the_map_too(folder, mapped, tmp_path):
 def test_unmapped_vectors_are_told_of_the_map(folder, mapped):
     wanted = f"was fitted on vectors that went through {mapped}, and {folder / 'asked'} went through no map; name the "
     assert wanted in refused("predict", folder / "turned", folder / "asked")
-    text = refused("evaluate", folder / "turned", folder / "asked.npy", "--labels", folder / "asked-labels.npy")
+    text = refused("evaluate", folder / "turned", folder / "asked.npy", "--labels", folder / "asked-names.npy")
     assert "does not say whether it did; name the map's folder with --map" in text
     text = refused("predict", folder / "cascade", folder / "asked", "--map", folder / "map")
     assert f"{folder / 'asked'}, mapped, and the cascade do not belong together: maps is ('{mapped}',)" in text
@@ -365,7 +371,9 @@ def test_what_is_refused_is_one_sentence_and_exit_code_two(folder, monkeypatch, 
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 2
-    assert capsys.readouterr().err.startswith(f"mrl: {folder / 'known' / 'manifest.json'} holds 'mrl-table', not")
+    assert capsys.readouterr().err == (
+        f"mrl: {folder / 'known'} is no cascade; give the folder that mrl classify fit made\n"
+    )
 
 
 def test_what_cannot_be_fitted(folder, mapped, tmp_path):
@@ -375,13 +383,13 @@ def test_what_cannot_be_fitted(folder, mapped, tmp_path):
     np.save(tmp_path / "bad.npy", bad)
     np.save(tmp_path / "narrow.npy", vectors[:, :8])
     np.save(tmp_path / "ten.npy", vectors[:10])
-    np.save(tmp_path / "ten-labels.npy", labels[:10])
+    np.save(tmp_path / "ten-labels.npy", np.array(NAMES)[labels[:10]])
     np.save(tmp_path / "far.npy", labels + 100)
     table(tmp_path / "strangers", vectors, labels, Card("other", WIDTH, DIMS, "l2", fingerprint="e" * 8))
     table(tmp_path / "zoo", vectors, labels, names=("yak", "zho", "zebu", "auk", "gnu"))
     (tmp_path / "there").write_text("mine")
     known, head = folder / "known.npy", ("--head", folder / "head")
-    named = ("--labels", folder / "known-labels.npy")
+    named, numbered = (("--labels", folder / f"known-{kind}.npy") for kind in ("names", "labels"))
     ten = (tmp_path / "ten.npy", "--labels", tmp_path / "ten-labels.npy")
     np.save(tmp_path / "gaps.npy", np.where(ASKED[1] == 1, 0, ASKED[1]))
     protos, asked = (("--prototype-labels", folder / f"{name}-labels.npy") for name in ("known", "asked"))
@@ -397,39 +405,201 @@ def test_what_cannot_be_fitted(folder, mapped, tmp_path):
         ((known, *named, "--prototypes", folder / "asked.npy"), "has no labels, and prototypes are of classes; give"),
         (
             (known, *head, "--labels", tmp_path / "far.npy"),
-            "5 labels that the classifier ",
+            "the classifier names its classes and ",
         ),
         ((tmp_path / "zoo", *head), "'yak', 'zho', 'zebu', 'auk', 'gnu'; leave these rows out"),
         ((tmp_path / "strangers", *head), "belongs to an encoder ffffffff and"),
         ((tmp_path / "bad.npy", *named, *head), "row 3 has a NaN or an Inf (1 in all are such)"),
         ((tmp_path / "narrow.npy", *named, *head), "the classifier reads 16 dims and"),
-        ((*ten, *head), "67 labelled rows, got 10; give more"),
+        ((*ten, *head), "10; give more"),
         ((folder / "asked", *head, "--dims", "8,16"), "600 rows are not enough for that promise (at most 0.005 lost"),
         ((known, *named, *head, "--dims", "16"), "at least two levels, got dims 16"),
         ((known, *named, *head, "--dims", "3,24"), "does not classify at dim 24"),
         ((known, *named, *head, "--dims", "1,16"), "trained at 2,4,8,16 and does not classify at dim 1"),
-        ((known, *named, *head, "--tolerance", 0), "the tolerance must be > 0 and < 1, got 0.0"),
+        ((known, *named, *head, "--tolerance", 0), "got --tolerance 0; give some, or take --policy lossless, which"),
         ((known, *named, *head, "--tolerance", 2), "the tolerance must be > 0 and < 1, got 2.0"),
         ((known, *named, *head, "--confidence", 1.2), "the confidence must be > 0 and < 1, got 1.2"),
         ((known, *named, *head, "--policy", "best"), "unknown policy 'best'; known are promise, target"),
-        ((known, *named, *head, "--target", 0.9), "a target belongs to the policy target"),
+        ((known, *named, *head, "--target", 0.9), "--policy promise reads no --target; leave it out, or take"),
         ((known, *named, *head, "--keep", 0), "keep must be an integer ≥ 1, got 0"),
         ((tmp_path / "nowhere", *head), "nowhere is no mrl-table"),
-        ((known, *named, "--head", tmp_path / "nowhere"), "cannot read"),
+        ((known, *named, "--head", tmp_path / "nowhere"), "nowhere, which --head names; give a run, a map that was"),
         ((folder / "known", *head, "--metric", "dot"), "is a table, whose card says what it is; leave --metric out"),
-        ((known, *named, *head, "--map", folder / "known"), "manifest.json holds 'mrl-table', not 'mrl-map-folder'"),
+        ((known, *named, *head, "--map", folder / "known"), "known, which --map names, is no map; give the fol"),
         ((known, *named, *head, "--map", folder / "map", "--model", "x"), "the map says what the vectors are that"),
         ((known, *named, "--prototypes", tmp_path / "narrow.npy", *protos), "do not belong together: width is 8"),
         (
-            (known, *named, "--prototypes", folder / "asked.npy", *asked),
+            (known, *numbered, "--prototypes", folder / "asked.npy", *asked),
             "asked.npy does not say which dims were trained; name levels with --dims, as 2,4,8,16",
         ),
-        ((known, *named, "--prototypes", folder / "asked.npy", *gaps), "class 1 has no rows (1 such classes)"),
+        ((known, *numbered, "--prototypes", folder / "asked.npy", *gaps), "class 1 has no rows (1 such classes)"),
     ):
         assert why in refused("fit", *words, *new), words
         assert not (tmp_path / "new").exists(), words
     text = refused("fit", tmp_path / "nowhere", *head, "--out", tmp_path / "there")
     assert "there already exists and is not overwritten; remove it or choose another --out" in text
+
+
+def test_terms_that_a_policy_does_not_read_are_refused(folder, tmp_path):
+    words = (folder / "known", "--head", folder / "head", "--out", tmp_path / "new")
+    for policy, more, why in (
+        ("greedy", ("--confidence", 0.9), "--policy greedy reads no --confidence; leave it out, or take --policy prom"),
+        ("greedy", ("--tolerance", 0.1), "reads no --tolerance"),
+        ("greedy", ("--score", "gain", "--cost", "read"), "reads no --score, --cost; leave them out, or take --policy"),
+        ("greedy", ("--seed", 3), "reads no --seed; leave it out"),
+        ("lossless", ("--tolerance", 0.1, "--score", "gain"), "--policy lossless reads no --tolerance, --score; leave"),
+        ("target", ("--confidence", 0.9), "--policy target reads no --confidence; leave it out, or take --policy prom"),
+        (
+            "target",
+            ("--target", 0.9, "--tolerance", 0.1),
+            "--policy target with a --target reads no --tolerance; le",
+        ),
+    ):
+        assert why in refused("fit", *words, "--policy", policy, *more), policy
+    done("fit", *words, "--policy", "target", "--tolerance", 0.1, "--score", "margin", "--cost", "read")
+    assert "Read by the policies promise" in " ".join(Terms.__dataclass_fields__["cost"].metadata["help"].split())
+
+
+def test_what_is_no_head_is_said_without_names_of_formats(folder, tmp_path):
+    Map(fit_pca(KNOWN[0]), CARD, DIMS).save(tmp_path / "blind")
+    (tmp_path / "empty").mkdir()
+    for head in (tmp_path / "blind", tmp_path / "empty", folder / "known"):
+        text = refused("fit", folder / "known", "--head", head, "--out", tmp_path / "new")
+        assert text == f"{head} is no run, and no map that was fitted by labels; give one, or a head's file"
+
+
+def test_best_is_of_a_run(folder, mapped, tmp_path):
+    for head, what in ((folder / "head", "a head's file"), (folder / "map", "a map, which has one head")):
+        text = refused("fit", folder / "known", "--head", head, "--best", "--out", tmp_path / "new")
+        assert text == f"--best is of a run, and {head} is {what}; leave it out"
+
+
+@pytest.mark.parametrize("verb", ["fit", "predict", "evaluate"])
+def test_where_nothing_can_be_written_is_said_before_anything_is_read(tmp_path, verb):
+    """None of the inputs is there."""
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("mine")
+    more = {"fit": ("--head", "x"), "predict": (), "evaluate": ()}[verb]
+    first = () if verb == "fit" else ("nowhere",)
+    ending = "" if verb == "fit" else ".jsonl"
+    words = (verb, *first, "nowhere", *more)
+    outs = [(f"full{ending}", "already exists and is not overwritten; remove it or choose another")] * (verb == "fit")
+    outs += [(f"file/x{ending}", f"{tmp_path / 'file'} is no folder; choose another")]
+    outs += [(f"new/x{ending}", f"there is no folder {tmp_path / 'new'}; make it, or choose")] * (verb != "fit")
+    for name, why in outs:
+        assert f"{why}{' another' * why.endswith('choose')} --out" in refused(*words, "--out", tmp_path / name)
+        if verb == "evaluate":
+            page = tmp_path / name.replace(".jsonl", ".html")
+            assert f"{why}{' another' * why.endswith('choose')} --report" in refused(*words, "--report", page)
+
+
+def test_what_a_page_may_be_called(folder, tmp_path):
+    (tmp_path / "there.html").write_text("mine")
+    words = ("evaluate", folder / "cascade", folder / "asked")
+    for more, why in (
+        (("--report", tmp_path / "a.pdf"), "a.pdf; end it in .html, or leave the ending out"),
+        (("--report", tmp_path / "a.jsonl"), "a.jsonl; end it in .html, or leave the ending out"),
+        (("--report", tmp_path / "there.html"), "is not overwritten; remove it or choose another --report"),
+        (
+            ("--report", tmp_path / "a.html", "--beside", tmp_path / "none.jsonl"),
+            "none.jsonl, which --beside names; give a file that mrl evaluate --out wrote",
+        ),
+        (("--slices", tmp_path / "none.csv"), "none.csv, which --slices names; give a .csv, .parquet or .jsonl"),
+    ):
+        assert why in refused(*words, *more), more
+    both = tmp_path / "one.jsonl"
+    text = refused(*words, "--report", both, "--out", tmp_path / "x" / ".." / "one.jsonl")
+    assert text == f"--report and --out are both {both}; give each a path of its own"
+    done(*words, "--report", tmp_path / "pages-1.2")
+    assert (tmp_path / "pages-1.2" / "report.html").is_file()
+
+
+def test_slices_follow_the_rows_that_are_left(folder, tmp_path):
+    vectors = ASKED[0].copy()
+    vectors[[2, 5, 90]] = np.nan
+    np.save(tmp_path / "odd.npy", vectors)
+    sides = np.where(np.arange(600) % 3 == 0, "left", "right")
+    (tmp_path / "sides.csv").write_text("side\n" + "".join(f"{side}\n" for side in sides))
+    words = ("--labels", folder / "asked-names.npy", "--slices", tmp_path / "sides.csv", "--json", "--drop-bad", "yes")
+    out, _ = done("evaluate", folder / "cascade", tmp_path / "odd.npy", *words)
+    kept = np.delete(np.arange(600), [2, 5, 90])
+    held = Table.open(folder / "asked")
+    some = Held(held.path, held.card, held.vectors[kept], held.ids[kept], held.labels[kept], held.label_names)
+    found = measure(Cascade.load(folder / "cascade"), some, {"side": sides[kept].tolist()})
+    assert json.loads(out)["slices"] == json.loads(json.dumps(found.to_json()))["slices"]
+
+
+def test_labels_in_another_order_are_found_by_id(folder, tmp_path):
+    order = np.random.default_rng(7).permutation(600)
+    rows = "".join(f"{row},{NAMES[ASKED[1][row]]}\n" for row in order)
+    (tmp_path / "mixed.csv").write_text(f"id,label\n{rows}")
+    out, _ = done("evaluate", folder / "cascade", folder / "asked.npy", "--labels", tmp_path / "mixed.csv")
+    named = done("evaluate", folder / "cascade", folder / "asked.npy", "--labels", folder / "asked-names.npy")
+    assert out == named[0]
+
+
+# ------------------------------------------------------------------------------------------------ words
+
+
+def test_a_broken_promise_is_said(folder, tmp_path):
+    made = Cascade.load(folder / "cascade")
+    replace(made, thresholds=(0.0, 0.0, 0.0)).save(tmp_path / "hasty c")
+    words = (tmp_path / "hasty c", folder / "asked.npy", "--labels", folder / "asked-names.npy")
+    _, said = done("evaluate", *words, "--report", tmp_path / "page.html")
+    found = measure(Cascade.load(tmp_path / "hasty c"), Table.open(folder / "asked"))
+    lost = f"{100 * found.lost.mean:.2f} points are lost here, more than the 5 promised and, with 95 % confidence, not"
+    command = f"mrl recheck '{tmp_path / 'hasty c'}' {folder / 'asked.npy'} --labels {folder / 'asked-names.npy'}"
+    assert f"{lost} by chance: the promise is broken for rows like these; {command} tests it.\n" in said
+    assert lost in (tmp_path / "page.html").read_text(encoding="utf-8").replace("\u00a0", " ")
+    assert "points are lost here" not in done("evaluate", folder / "cascade", folder / "asked")[1]
+
+
+def test_what_takes_long_is_told_without_a_terminal(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("mrl.cli.classify_stages.Timer", AtOnce)
+    words = ("--head", folder / "head", "--tolerance", 0.05, "--out", tmp_path / "c")
+    lines = done("fit", folder / "known", *words)[1].splitlines()
+    told = [line for line in lines if line.endswith(" …")]
+    assert told[0] == "reading …"
+    assert len({*told}) == len(told) > 2
+    assert done("predict", folder / "cascade", folder / "asked")[1].startswith("classifying 600 rows …\n")
+
+
+class AtOnce:
+    """A timer whose time is up as soon as it starts."""
+
+    def __init__(self, seconds, do, words):
+        assert seconds == 5
+        self.daemon, self._do, self._words = False, do, words
+
+    def start(self):
+        self._do(*self._words)
+
+    def cancel(self):
+        pass
+
+
+def test_one_row_is_one_row(folder, tmp_path):
+    np.save(tmp_path / "one.npy", ASKED[0][:1])
+    assert "\n1 row: the last dim used" in f"\n{done('predict', folder / 'cascade', tmp_path / 'one.npy')[1]}"
+
+
+def test_ids_and_labels_of_any_text_are_json(folder, tmp_path):
+    names = ('"quoted"', "tab\t", "ü", "\u2028", "é\\")
+    head_of(classes=names, fingerprint=CARD.fingerprint).save(tmp_path / "head")
+    Cascade(HeadWeights.load(tmp_path / "head"), CARD, DIMS, thresholds=(0.5,) * 3).save(tmp_path / "c")
+    with Table.create(tmp_path / "rows", CARD) as rows:
+        rows.add(ASKED[0][:50], ids=np.array([f'{number} "{names[number % 5]}' for number in range(50)]))
+    out, _ = done("predict", tmp_path / "c", tmp_path / "rows")
+    wanted = Cascade.load(tmp_path / "c").predict(ASKED[0][:50])
+    columns = (wanted.names.tolist(), wanted.last.tolist(), wanted.confidence.tolist())
+    assert out.split("\n")[:-1] == [
+        json.dumps({"id": f'{number} "{names[number % 5]}', "label": name, "dim": dim, "confidence": round(sure, 6)})
+        for number, (name, dim, sure) in enumerate(zip(*columns, strict=True))
+    ]
+
+
+# ------------------------------------------------------------------------------------------------ more refusals
 
 
 def test_what_cannot_be_predicted_or_measured(folder, tmp_path):
@@ -447,11 +617,8 @@ def test_what_cannot_be_predicted_or_measured(folder, tmp_path):
     cascade, asked, nan = folder / "cascade", folder / "asked", "row 5 has a NaN or an Inf (1 in all are such)"
     known = folder / "known"
     for words, why in (
-        (
-            ("predict", known, asked),
-            "manifest.json holds 'mrl-table', not 'mrl-cascade'; give the path of a mrl-cascade",
-        ),
-        (("predict", tmp_path / "nowhere", asked), "nowhere is no mrl-cascade"),
+        (("predict", known, asked), "known is no cascade; give the folder that mrl classify fit made"),
+        (("predict", tmp_path / "nowhere", asked), "nowhere is no cascade; give the folder that mrl classify fit"),
         (("predict", cascade, tmp_path / "bad.npy"), nan),
         (("predict", cascade, tmp_path / "none.npy"), "none.npy has no rows; give vectors"),
         (("predict", cascade, tmp_path / "narrow.npy"), "do not belong together: width is 8, and it was fitted for 16"),

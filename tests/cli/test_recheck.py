@@ -160,7 +160,7 @@ def test_what_cannot_be_rechecked(folder, tmp_path):
         ((folder / "ix", tmp_path / "other"), "do not belong together"),
         ((folder / "ix", tmp_path / "narrow.npy"), "do not belong together: width is 32"),
         ((folder / "ix", new, "--ignore-same-ids"), "--ignore-same-ids belongs to --judgements, which are not there"),
-        ((tmp_path / "nowhere", new), "nowhere is no mrl-index"),
+        ((tmp_path / "nowhere", new), "nowhere is neither an index nor a cascade; give the folder that mrl"),
     ):
         assert why in refused(*words), words
 
@@ -190,7 +190,12 @@ def cascade(tmp_path_factory):
 def test_new_rows_of_the_same_kind_keep_a_cascades_promise(cascade):
     result = invoke("recheck", cascade / "c", cascade / "new")
     assert (result.exit_code, result.stderr) == (0, ""), (result.output, result.exception)
-    assert "at most 0.05 was promised: the promise is kept, with 95 % confidence" in result.stdout
+    lost = rechecked(Cascade.load(cascade / "c"), Table.open(cascade / "new")).lost
+    assert result.stdout == (
+        f"Over 2,500 new rows {100 * lost.mean:.2f} points are lost [{100 * lost.low:.2f}, {100 * lost.high:.2f}] "
+        "(95 %; betting, sure at any number of rows), and at most 5 points were promised: the promise is kept, with "
+        "95 % confidence.\n"
+    )
     words = ("--labels", cascade / "new-labels.npy", "--json")
     result = invoke("recheck", cascade / "c", cascade / "new.npy", *words)
     found = rechecked(Cascade.load(cascade / "c"), Table.open(cascade / "new"))
@@ -212,14 +217,15 @@ def test_what_cannot_be_rechecked_of_a_cascade(cascade, folder):
     for words, why in (
         ((cascade / "c", files), "new.npy has no labels, and a cascade is measured by labels; give them with --labels"),
         ((cascade / "c", cascade / "old"), "the cascade was fitted on all 2,500 rows of"),
-        ((cascade / "bare", rows), "nothing is promised of this cascade, so there is nothing to re-check; fit it"),
+        ((cascade / "bare", rows), "bare, so there is nothing to re-check; fit it with --policy promise, or"),
         (
             (cascade / "c", rows, "--query-labels", files),
             "c is a cascade, and --query-labels speaks of an index; leave",
         ),
         ((folder / "ix", files, "--labels", files), "ix is an index, and --labels speaks of a cascade; leave it out"),
         ((folder / "ix", files, "--map", files), "ix is an index, and --map speaks of a cascade; leave it out"),
-        ((cascade / "nowhere", rows, "--labels", files), "nowhere is no mrl-index"),
-        ((cascade / "new", rows), "manifest.json holds 'mrl-table', not 'mrl-index'"),
+        ((folder / "ix", files, "--map", files, "--key", "v"), "and --key, --map speak of a cascade; leave them out"),
+        ((cascade / "nowhere", rows, "--labels", files), "nowhere is neither an index nor a cascade; give the"),
+        ((cascade / "new", rows), "new is neither an index nor a cascade; give the folder that mrl plan or mrl"),
     ):
         assert why in refused(*words), words

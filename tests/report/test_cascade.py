@@ -2,18 +2,20 @@
 
 import json
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
 from classify.made import separate, table, tied
-from mrl.classify import Cascade
+from mrl.classify import Cascade, Prototypes
 from mrl.classify.measured import measure
+from mrl.classify.sentences import promised
 from mrl.errors import ExistsError
 from mrl.promise import Estimate, Parts, Promise
 from mrl.report.cascade import cascade_page, figures_of, headline
-from mrl.report.cascade_figures import bars_of, calibration, ends, stops, tradeoff
+from mrl.report.cascade_figures import bars_of, calibration, ends, oracle, stops, tradeoff
 from mrl.report.cascade_table import MOST, confusion_table, groups_table, levels_table
 from mrl.report.cascade_writer import write_cascade
 from mrl.report.figures import svg
@@ -93,14 +95,120 @@ def test_the_page_says_what_was_measured(found, drawings):
     page = cascade_page(found, made(), drawings, where="my cascade")
     text = text_of(page)
     assert headline(found).replace("\u00a0", " ") in text
-    assert PROMISE.sentence in text
+    assert promised(PROMISE) in text
     assert f"{found.cost.last:.1f} of 32" in text
     assert f"All dims multiplied: {found.cost.read:.1f}" in text
     assert f"{100 * found.oracle.accuracy:.1f} %" in text
-    assert "mrl recheck 'my cascade' NEW_ROWS" in text
+    assert "mrl recheck 'my cascade' NEW_ROWS --labels NEW_LABELS" in text
     assert "http" not in page.replace("http://www.w3.org", "")
     assert "<thing>" in text
     assert "<thing>" not in page
+
+
+def page_of(cascade, found, **about):
+    return text_of(cascade_page(found, cascade, {name: svg(each) for name, each in figures_of(found).items()}, **about))
+
+
+def test_commands_are_complete(asked, plain, tmp_path):
+    cascade, found = plain
+    text = page_of(cascade, found, where="c")
+    assert "mrl classify predict c VECTORS From Python. from mrl.classify import Cascade" in text
+    assert "mrl recheck" not in text  # nothing is promised
+    mapped = replace(made(), card=replace(made().card, maps=("pca:123",)))
+    text = page_of(mapped, found, where="c")
+    assert "MAP is the folder of the map pca:123; a table that went through it needs no --map." in text
+    assert "mrl classify predict c VECTORS --map MAP " in text
+    assert "vectors = Map.load('MAP').apply(vectors)" in text
+    assert text.endswith("mrl recheck c NEW_ROWS --labels NEW_LABELS --map MAP")
+    assert page_of(mapped, found, where="c", by="my map").endswith("--labels NEW_LABELS --map 'my map'")
+
+
+def test_the_commands_from_python_run(plain, asked, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plain[0].save("c")
+    told = cascade_page(plain[1], plain[0], dict.fromkeys(figures_of(plain[1]), "<svg></svg>"), where="c")
+    code = unescape(next(part for part in told.split("<code>") if "import Cascade" in part).split("</code>")[0])
+    *lines, last = code.splitlines()
+    names = {"vectors": asked.vectors}
+    exec("\n".join(lines), names)
+    assert eval(last, names).tolist() == plain[0].predict(asked.vectors).labels.tolist()
+
+
+def test_a_loss_beyond_the_promise_is_said(found, drawings):
+    cascade = made()
+    for lost, why in (
+        (
+            Estimate(0.03, 0.02, 0.04),
+            "3.00 points are lost here, more than the 1 promised and, with 95 % confidence, not",
+        ),
+        (Estimate(0.03, 0.001, 0.04), "3.00 points are lost here, more than the 1 promised; by chance that may be, as"),
+    ):
+        text = text_of(cascade_page(replace(found, lost=lost), cascade, drawings))
+        assert why in text
+        assert "mrl recheck tests it on new labelled rows." in text
+    kept = replace(found, lost=Estimate(0.009, -0.1, 0.2))
+    assert "points are lost here" not in text_of(cascade_page(kept, cascade, drawings))
+    assert "points are lost here" not in text_of(cascade_page(found, made(promise=None), drawings))
+
+
+def test_what_keep_means(asked):
+    vectors, labels = asked.vectors[:300], asked.labels[:300]
+    nearest = Prototypes(separate().nesting, vectors, labels, metric=asked.card.metric)
+    rest = asked.only(np.arange(300, 1200))
+    path = {"path": (), "greedy": {"thresholds": [0.5] * 3, "temperatures": [1.0] * 4}}
+    for head, keep, kind, what in (
+        (nearest, 20, "the class of the nearest of 300 prototypes (1-NN)", "prototypes"),
+        (Prototypes.means(vectors, labels, nearest.nesting), 3, "the class of the nearest mean", "prototypes"),
+        (separate(), 3, "a classifier for each level", "classes"),
+    ):
+        cascade = made(head, keep=keep, record=path)
+        text = page_of(cascade, measure(cascade, rest))
+        assert f", {kind}; rows stop by" in text
+        assert f"Only the best {keep} {what} of the first level go on: the levels, the oracle and the vote" in text
+        assert "The greedy thresholds are without that." in text
+        one = {"prototypes": "prototype", "classes": "class"}[what]
+        assert f"32 dims and every {one}, asked about every row; the last level has only those that are kept." in text
+    for keep in (None, 10):
+        cascade = made(keep=keep)
+        text = page_of(cascade, measure(cascade, rest))
+        assert "The last level, 32 dims, asked about every row." in text
+        assert "of the first level go on" not in text
+
+
+def test_the_oracle_is_that_of_the_paper_everywhere(found, drawings):
+    """Rows that no level has right count at the full width: in the page's tile, in the figure, and in what is said."""
+    text = text_of(cascade_page(found, made(), drawings))
+    assert f"If the narrowest right level were known, at {found.oracle.last:.1f} dims." in text
+    end = oracle(found)[-1]
+    assert (end.last, end.accuracy) == pytest.approx((found.oracle.last, found.oracle.accuracy))
+    assert [point.last <= level.dim for point, level in zip(oracle(found), found.levels, strict=True)] == [True] * 4
+    assert oracle(found)[0] == (found.levels[0].dim,) * 2 + (pytest.approx(found.oracle.first[0]),)
+
+
+def test_more_dims_than_the_full_width_are_said_to_be(asked):
+    cascade = made(thresholds=(1.1, 1.1, 1.1))
+    found = measure(cascade, asked)
+    assert found.cost.read_share > 1
+    assert "; the full width alone would cost less." in page_of(cascade, found)
+    assert "cost less" not in page_of(made(), measure(made(), asked))
+
+
+def test_one_is_not_several(asked):
+    found = measure(made(), asked.only(np.array([0])))
+    text = page_of(made(), found)
+    assert ": 1 row, 10 classes. Levels 4, 8, 16, 32, a classifier for each level" in text
+    assert "\u2264 1 point With 95 % confidence" in text
+
+
+def test_titles_of_levels_do_not_touch_dots(found):
+    drawn = calibration(found)
+    drawn.canvas.draw()
+    for axes in drawn.axes:
+        if axes.axison:
+            (_, top), radius = axes.transData.transform((100, 100)), 3.4 * drawn.dpi / 72
+            titles = [axes.title, axes._left_title]
+            lowest = min(title.get_window_extent().y0 for title in titles if title.get_text())
+            assert top + radius < lowest
 
 
 def test_the_headline():

@@ -132,3 +132,58 @@ def test_text_keeps_what_is_no_plain_number(here):
     assert read_ids(here / "t.txt").tolist() == ["007", "8"]
     (here / "t.csv").write_text("label\n01\n2\n")
     assert read_labels(here / "t.csv").tolist() == ["01", "2"]
+
+
+# ------------------------------------------------------------------------------------------------ labels by id
+
+
+def beside(path, named, labels):
+    """Ids and their labels, in the format of the path's ending."""
+    table = pyarrow.table({"id": named, "label": labels})
+    if path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+    else:
+        {".csv": csv.write_csv, ".parquet": parquet.write_table}[path.suffix](table, path)
+
+
+TABULAR = pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet"])
+
+
+@TABULAR
+@pytest.mark.parametrize("kind", ["numbered", "integers", "strings"])
+def test_labels_with_ids_are_found_by_them(here, ending, kind):
+    named = {"numbered": range(ROWS), "integers": [7, 3, 1, 9, 2, 4], "strings": ["b", "9", "x", "d", "07", "a"]}[kind]
+    own = {} if kind == "numbered" else {"ids": "ids.txt"}
+    write(here / "ids.txt", "id", named)
+    order = np.random.default_rng(3).permutation(ROWS)
+    beside(here / f"l{ending}", [list(named)[row] for row in order], [NAMES[row] for row in order])
+    held = open_vectors("v.npy", labels=f"l{ending}", **own).held()
+    assert [held.label_names[label] for label in held.labels] == NAMES
+    held = open_vectors("v.npy", labels=f"l{ending}", **({"ids": f"l{ending}"} if own else {})).held()
+    assert held.ids.tolist() == ([list(named)[row] for row in order] if own else list(range(ROWS)))
+
+
+@pytest.mark.parametrize("name", ["table", "fixed.parquet", "stream.arrow", "plain.npz"])
+def test_labels_are_found_by_the_ids_of_any_file(here, name):
+    WRITERS[name](here / name, vectors(ROWS, 4))
+    mine, order = open_vectors(name).held().ids, np.random.default_rng(4).permutation(ROWS)
+    for kind in (np.int64, np.str_) if mine.dtype.kind == "i" else (np.str_,):
+        beside(here / "l.parquet", mine[order].astype(kind).tolist(), [NAMES[row] for row in order])
+        held = open_vectors(name, labels="l.parquet").held()
+        assert [held.label_names[label] for label in held.labels] == NAMES
+
+
+@TABULAR
+def test_labels_of_other_ids_are_refused_by_name(here, ending):
+    path, found = here / f"l{ending}", "labels with a column id are found by it: "
+    for named, why in (
+        ([0, 1, 2, 3, 4, 4], f"id 4 occurs twice in l{ending}; {found}keep one row of each id, or leave that column"),
+        ([0, 1, 2, 3, 4, 6], f"no vector has the id 6 of l{ending}; {found}give the vectors the same ids with --ids"),
+        ([0, 1, 2, 3, 4], f"l{ending} has no label for id 5 (1 vector without one); {found}give one for every vector"),
+        (list("abcdef"), f"no vector has the id 'a' of l{ending}; {found}give the vectors the same ids with --ids, or"),
+    ):
+        beside(path, named, NAMES[: len(named)])
+        assert why in refused(labels=path.name)
+    write(here / "ids.txt", "id", [1, 1, 2, 3, 4, 5])
+    beside(path, range(ROWS), NAMES)
+    assert f"id 1 occurs twice among the vectors; {found}" in refused(labels=path.name, ids="ids.txt")

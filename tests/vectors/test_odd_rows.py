@@ -52,7 +52,7 @@ def test_bad_rows_are_refused_by_number_and_id(name, tmp_path):
         with pytest.raises(InputError) as refusal:
             list(source.batches(size))
         assert str(refusal.value) == (
-            f"{tmp_path / name}: {first} has a NaN or an Inf (3 in all are such); leave these out, which drop_bad does"
+            f"{tmp_path / name}: {first} has a NaN or an Inf (3 in all are such); leave these out with --drop-bad yes"
         )
     with pytest.raises(InputError, match="row 9"):
         list(source.batches(2, start=5))
@@ -120,8 +120,8 @@ def test_doubles_beyond_float32_are_refused_by_row(tmp_path):
     with pytest.raises(InputError) as refusal:
         open_vectors(tmp_path / "v.npy").held()
     assert str(refusal.value) == (
-        f"{tmp_path / 'v.npy'}: row 5 has 1.0e+300, which is beyond float32 (1 in all are such); leave these out, "
-        "which drop_bad does"
+        f"{tmp_path / 'v.npy'}: row 5 has 1.0e+300, which is beyond float32 (1 in all are such); leave these out "
+        "with --drop-bad yes"
     )
     assert len(open_vectors(tmp_path / "v.npy", drop_bad="yes")) == 8
 

@@ -3,6 +3,7 @@
     cascade = Cascade.fit(head, held_out_rows, Terms(tolerance=0.005))
     cascade.predict(vectors).labels
 
+Labelled rows are a table that was written with labels, or arrays: `mrl.vectors.held.Held.of(vectors, card, labels)`.
 No torch: a head as arrays, or prototypes, and vectors in memory or on disk. Fitting, measuring and re-checking are
 imported when they are asked for.
 """

@@ -69,6 +69,9 @@ def looked(rule: str, thresholds: Sequence[float], keep: int | None = None) -> t
     if rule == "lossless":
         return tuple(range(len(thresholds) + 1))
     stops = [t < inf for t in thresholds] + [True]
-    asked = [rule in ("agreement", "gain") and after for after in stops[1:]] + [False]
+    following = [*stops[1:-1], False, False][
+        : len(stops)
+    ]  # at the last level everybody stops, whatever was said before
+    asked = [rule in ("agreement", "gain") and after for after in following]
     stops[0] |= keep is not None
     return tuple(at for at, wanted in enumerate(zip(stops, asked, strict=True)) if any(wanted))

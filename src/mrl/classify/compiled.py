@@ -18,7 +18,9 @@ PROBABILITY, MARGIN, ENTROPY, AGREEMENT, GAIN = range(5)
 BLOCK = 256  # logits after which their sum may be enough
 
 SUMS = {"reassoc", "contract", "nsz"}  # what a sum may do to its order
-ONE, ZERO, NEVER = np.float32(1), np.float32(0), np.float32(np.inf)
+ONE, ZERO, INFINITE = np.float32(1), np.float32(0), np.float32(np.inf)
+SMALL = 2.0**-126  # a shorter prefix has no inverse in float32, and counts as zero
+NEAR = 1e-6  # of a probability: more than rounding changes it
 
 _summing = numba.njit(nogil=True, cache=True, fastmath=SUMS)
 
@@ -59,7 +61,8 @@ def lengths(x: Any, rows: Any, continues: bool, squares: Any, own: Any) -> None:
         if continues:
             total += squares[rows[i]]
         squares[rows[i]] = total
-        own[i] = 1 / np.sqrt(total) if total > 0 else 0
+        length = np.sqrt(total)
+        own[i] = 1 / length if length >= SMALL else 0
 
 
 @_summing
@@ -85,7 +88,7 @@ def _filled(count: int) -> int:
 @numba.njit(nogil=True, cache=True)
 def _fill(line: Any, count: int) -> Any:
     """The line as far as it is used, with the weight 0 after `count` logits."""
-    line[count : _filled(count)] = -NEVER
+    line[count : _filled(count)] = -INFINITE
     return line[: _filled(count)]
 
 
@@ -121,7 +124,7 @@ def _conclude(line: Any, best: int, label: int, row: int, when: Any, found: Any)
     same afterwards."""
     same = when.level > 0 and found.labels[row] == label
     found.labels[row], found.levels[row], found.going[row] = label, when.level, True
-    if when.threshold < NEVER:
+    if when.threshold < INFINITE:
         score, probability = _score(line, best, same, when)
         found.confidence[row], found.going[row] = probability, not score >= when.threshold
 
@@ -130,35 +133,38 @@ def _conclude(line: Any, best: int, label: int, row: int, when: Any, found: Any)
 def _score(line: Any, best: int, same: bool, when: Any) -> Any:
     """(score, probability) of one row; see `signals`. The line is not the same afterwards. Of a row that goes on by the
     first ones of its classes, they are too large."""
-    top, rule = line[best], when.rule
+    top, rule, sure = line[best], when.rule, ZERO
+    line[best] = -INFINITE  # next to 1, its own weight, the others' sum would lose its last digits
     if rule in (ENTROPY, GAIN):
-        total, sure = _spread(line, top, when.inverse, when.choices)
+        rest, sure = _spread(line, top, when.inverse, when.choices)
     else:
-        total, sure = _total(line, top, when.inverse, _enough(same, when)), ZERO
-    probability = ONE / total
+        rest = _rest(line, top, when.inverse, _enough(same, when))
+    probability = np.float32(1 / (1 + np.float64(rest)))
     if rule == PROBABILITY:
         return probability, probability
     if rule == ENTROPY:
         return sure, probability
     if rule == AGREEMENT:
         return (probability if same else ZERO), probability
-    margin = probability * (ONE - _second(line, best, when.inverse))
+    second = exponential((largest(line) - top) * when.inverse)  # 0 where there is none
+    margin = np.float32((1 - np.float64(second)) / (1 + np.float64(rest)))
     if rule == MARGIN:
         return margin, probability
-    return ONE - _expected(when.gain, probability, margin, sure, same), probability
+    return np.float32(1 - _expected(when.gain, probability, margin, sure, same)), probability
 
 
 @_summing
 def _enough(same: bool, when: Any) -> Any:
-    """From which sum of exponentials on no score, at most the probability 1 / sum, reaches the threshold."""
+    """From which sum of the others' weights on no score, at most the probability 1 / (1 + sum), rounds to the threshold
+    or above."""
     if when.threshold <= ZERO:
-        return NEVER
-    return ZERO if when.rule == AGREEMENT and not same else ONE / when.threshold
+        return INFINITE
+    return ZERO if when.rule == AGREEMENT and not same else np.float32((1 + NEAR) / np.float64(when.threshold) - 1)
 
 
 @_summing
-def _total(line: Any, top: Any, inverse: Any, enough: Any) -> Any:
-    """The sum of the exponentials, or of the first ones if they are more than enough."""
+def _rest(line: Any, top: Any, inverse: Any, enough: Any) -> Any:
+    """The sum of the weights, or of the first ones if they are more than enough."""
     total = ZERO
     for start in range(0, line.size, BLOCK):
         block = line[start : start + BLOCK]
@@ -171,29 +177,23 @@ def _total(line: Any, top: Any, inverse: Any, enough: Any) -> Any:
 
 @_summing
 def _spread(line: Any, top: Any, inverse: Any, choices: int) -> Any:
-    """(sum of the exponentials, 1 − entropy / log choices)."""
-    total, inner = ZERO, ZERO
+    """(sum of the others' weights, 1 − entropy / log choices)."""
+    rest, inner = ZERO, ZERO
     for c in range(line.size):
         scaled = max((line[c] - top) * inverse, LEAST)
         weight = exponential(scaled)
-        total += weight
+        rest += weight
         inner += weight * scaled
-    sure = ONE - (np.log(total) - inner / total) / np.float32(np.log(choices))
-    return total, min(max(sure, ZERO), ONE)
-
-
-@_summing
-def _second(line: Any, best: int, inverse: Any) -> Any:
-    """The weight of the second best, where the best has 1; 0 where there is none."""
-    top = line[best]
-    line[best] = -NEVER
-    return exponential((largest(line) - top) * inverse)
+    whole = 1 + np.float64(rest)
+    sure = 1 - (np.log1p(np.float64(rest)) - np.float64(inner) / whole) / np.log(choices)
+    return rest, np.float32(min(max(sure, 0.0), 1.0))
 
 
 @_summing
 def _expected(gain: Any, p: Any, m: Any, e: Any, same: bool) -> Any:
     """⟨coefficients, features⟩, as in `Signals.features`."""
-    root = np.sqrt(max(m, ZERO))
+    p, m, e = np.float64(p), np.float64(m), np.float64(e)
+    root = np.sqrt(max(m, 0.0))
     told = gain[0] + gain[1] * p + gain[2] * m + gain[3] * e + gain[4] * root + gain[5] * m * m
     return told + gain[6] * p + gain[7] if same else told
 
@@ -271,10 +271,10 @@ def _first_class(line: Any, names: Any) -> int:
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"reassoc", "nsz"})
-def not_finite(vectors: Any, found: Any) -> None:
-    """found (n,): whether a row of vectors (n, d) has a NaN or an Inf: 0 times these is NaN."""
+def sums(vectors: Any, found: Any) -> None:
+    """found (n,): Σ|x_i| of rows of vectors (n, d), in their own precision; NaN and Inf stay what they are."""
     for i in range(len(vectors)):
-        total = ZERO * vectors[i, 0]
+        total = abs(vectors[i, 0])
         for j in range(1, vectors.shape[1]):
-            total += ZERO * vectors[i, j]
-        found[i] = total != 0
+            total += abs(vectors[i, j])
+        found[i] = total

@@ -11,7 +11,10 @@ import numpy.typing as npt
 
 from mrl.classify.answers import last_dims, looked, read_dims
 from mrl.classify.cascade import Cascade
+from mrl.classify.hearing import Heard
+from mrl.classify.levels import Levels, is_tied
 from mrl.classify.signals import Signals, signals
+from mrl.classify.thresholds import exits
 from mrl.nesting import Nesting
 
 Array = npt.NDArray[Any]
@@ -53,38 +56,35 @@ def oracle_of(right: Array, dims: Nesting) -> Oracle:
     return Oracle(tuple(first.tolist()), float(found[-1]), last, float(least[-1]), capped)
 
 
-def stopping(score: Array, thresholds: Sequence[float]) -> Array:
-    """(levels, n) scores -> (n,) the first level whose score is at least its threshold, else the last one."""
-    leave = np.ones(score.shape, bool)
-    leave[:-1] = score[:-1] >= np.array(thresholds, np.float32)[:, None]
-    first: Array = leave.argmax(0)
-    return first
-
-
 def path_of(cascade: Cascade, told: Signals, right: Array) -> tuple[Point, ...]:
     """The thresholds in the record's `path`, on other rows: what each level says of these is computed once."""
     path = cascade.record.get("path", ())
     if cascade.rule == "lossless" or not path:
         return ()
     score = told.score(cascade.rule, cascade.gain)
-    return tuple(_point(cascade, cascade.rule, score, point["thresholds"], right) for point in path)
+    return tuple(_point(cascade, cascade.rule, score, point["thresholds"], right, cascade.tied) for point in path)
 
 
-def greedy_of(cascade: Cascade, vectors: Array, labels: Array) -> Point | None:
-    """The paper's policy in the record's `greedy`: thresholds on the largest probability, at its own temperatures."""
+def greedy_of(cascade: Cascade, said: Heard, vectors: Array, labels: Array) -> Point | None:
+    """The paper's policy in the record's `greedy`: thresholds on the largest probability, at temperature 1."""
     about = cascade.record.get("greedy")
     if not about:
         return None
-    told = signals(cascade.levels, vectors, about["temperatures"])
-    return _point(cascade, "probability", told.score("probability"), about["thresholds"], told.labels == labels)
+    tied, answers, probability = is_tied(cascade.classifier), said.every, said.cold
+    if tied != cascade.tied:  # its own heads, where `lossless` has the widest one's alone
+        levels = Levels.of(cascade.classifier, cascade.dims)
+        answers, probability = signals(levels, vectors, (1.0,) * len(cascade.dims))[:2]
+    return _point(cascade, "probability", probability, about["thresholds"], answers == labels, tied)
 
 
-def _point(cascade: Cascade, rule: str, score: Array, thresholds: Sequence[float | None], right: Array) -> Point:
+def _point(
+    cascade: Cascade, rule: str, score: Array, thresholds: Sequence[float | None], right: Array, tied: bool
+) -> Point:
     """On rows of which each level's score and whether it is right are known, both (levels, n)."""
     limits = [inf if each is None else each for each in thresholds]
-    levels = stopping(score, limits)
+    levels = exits(score[:-1], limits)
     accuracy = float(right[levels, np.arange(len(levels))].mean())
     met = looked(rule, limits, cascade.keep)
-    costs = last_dims(cascade.dims), read_dims(cascade.dims, cascade.tied, met)
+    costs = last_dims(cascade.dims), read_dims(cascade.dims, tied, met)
     last, read = (float(each[levels].mean()) for each in costs)
     return Point(last, read, accuracy)

@@ -1,7 +1,7 @@
 """Coordinate descent over thresholds, each level's exact.
 
 The best threshold of one level, the others held: lay the rows that arrive by falling score, add up what each saves or
-loses by leaving, and cut where the sum is least, between two rows of different scores.
+loses by leaving, and cut where the sum is least, between two rows whose scores are more than rounding apart.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ Scores = npt.NDArray[np.float32]
 Values = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 
+NEAR = 1e-6  # scores nearer than this may change their order by rounding: they are not cut apart
 LESS = 1e-9  # by so much a sum must be less than that of nobody leaving
 
 
@@ -38,14 +39,17 @@ def descended(scores: Scores, order: Numbers, values: Values, thresholds: Scores
 
 def cut(scores: Scores, order: Numbers, saved: Values) -> Any:
     """The threshold of the least sum of `saved` (n,), below 0 where leaving is better; of equal ones the highest, and ∞
-    where nobody should leave. It lies halfway to the next row, where there is a float32 between."""
+    where nobody should leave. It lies halfway to the next row."""
     laid = scores[order]
-    last = np.append(laid[1:] < laid[:-1], True)  # rows of one score leave together
+    last = np.append(laid[:-1] - laid[1:] > NEAR, True)  # rows of about one score leave together
     sums = np.where(last, np.cumsum(saved[order]), np.inf)
     place = int(sums.argmin())
     if sums[place] >= -LESS:
         return np.float32(np.inf)
-    if place + 1 == len(laid):
-        return laid[place]
-    middle = np.float32(0.5 * (laid[place] + laid[place + 1]))
-    return middle if middle > laid[place + 1] else laid[place]
+    return between(laid, place)
+
+
+def between(laid: Scores, place: int) -> Any:
+    """What parts falling scores after a place: halfway to the next one, or just below the last."""
+    below = laid[place + 1] if place + 1 < len(laid) else laid[place] - 2 * NEAR
+    return np.float32(0.5 * (float(laid[place]) + float(below)))

@@ -7,7 +7,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from mrl.classify.descent import LESS
+from mrl.classify.descent import LESS, NEAR
 
 _compiled = numba.njit(nogil=True, cache=True)
 
@@ -45,9 +45,7 @@ def _cut(scores: Any, order: Any, values: Any, onward: Any, first: Any, level: i
         if first[i] >= level:
             running += values[i] - onward[i]
         last = place + 1 == order.size
-        if running < least and (last or scores[order[place + 1]] < scores[i]):
-            least, cut = running, scores[i]
-            if not last:  # halfway to the next row, where that is a number between
-                middle = np.float32(0.5 * (scores[i] + scores[order[place + 1]]))
-                cut = middle if middle > scores[order[place + 1]] else scores[i]
+        if running < least and (last or scores[i] - scores[order[place + 1]] > NEAR):
+            below = scores[i] - 2 * NEAR if last else np.float64(scores[order[place + 1]])
+            least, cut = running, np.float32(0.5 * (np.float64(scores[i]) + below))
     return cut

@@ -17,16 +17,17 @@ import numpy.typing as npt
 
 from mrl.classify.asked import ENOUGH, check, check_enough, check_full, missing, numbered
 from mrl.classify.cascade import Cascade
-from mrl.classify.levels import Classifier, Levels
+from mrl.classify.hearing import Heard, heard
+from mrl.classify.levels import Classifier, Levels, is_tied
 from mrl.classify.policies import SHARES, Picked, by_target, by_tolerance, greedy, lossless
 from mrl.classify.promising import by_promise
-from mrl.classify.recording import Setting, record
+from mrl.classify.recording import Outcome, Setting, record
 from mrl.classify.seen import Material, Seen
 from mrl.classify.selecting import stopped
 from mrl.classify.signals import signals
 from mrl.classify.temperature import temperatures
 from mrl.classify.terms import Terms
-from mrl.promise import Parts, Promise, difference, split
+from mrl.promise import Estimate, Parts, Promise, difference, split
 from mrl.vectors import Embedded
 
 __all__ = ["ENOUGH", "fit"]
@@ -38,8 +39,10 @@ Numbers = npt.NDArray[np.intp]
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What is fitted, on what. material: the rows, each different vector once. parts: of its vectors, by number."""
+    """What is fitted, on what. levels: that rows stop at. material: the rows, each different vector once. parts: of its
+    vectors, by number."""
 
+    classifier: Classifier
     levels: Levels
     rows: Embedded
     terms: Terms
@@ -71,17 +74,18 @@ def fit(classifier: Classifier, rows: Embedded, terms: Terms | None = None, told
     """
     terms = Terms() if terms is None else terms
     levels = Levels.of(classifier, terms.nesting(classifier.nesting))
-    check(classifier, levels.dims, rows)
+    check(classifier, levels, rows, terms)
     if terms.policy != "greedy":  # the paper's has caps, and promises nothing
         check_full(classifier, levels.dims)
     labels = numbered(classifier, rows)
     material = Material.of(rows.vectors, labels)
-    check_enough(len(rows), len(material))
-    task = Task(levels, rows, terms, material, split(len(material), terms.seed, SHARES))
+    check_enough(len(rows), len(material), terms)
+    levels = levels.widest() if terms.policy == "lossless" else levels
+    task = Task(classifier, levels, rows, terms, material, split(len(material), terms.seed, SHARES))
     setting, seen = _setting(task, missing(classifier, labels), told)
     told("thresholds")
     picked = _picked(task, seen, setting)
-    made = _cascade(task, classifier, setting, picked)
+    made = _cascade(task, setting, picked)
     told("the record")
     return _told(task, made, setting, picked, seen.only(task.report))
 
@@ -93,8 +97,7 @@ def _setting(task: Task, gone: tuple[str, ...], told: Told) -> tuple[Setting, Se
     cold = (1.0,) * len(levels.dims)
     heat = cold if task.whole else temperatures(levels, tune.vectors, tune.labels, tune.same)
     told("what every level says of every row")
-    seen = Seen.of(levels, material, heat, task.terms.keep)
-    plain = seen.told if task.whole else signals(levels, material.vectors, cold)
+    said = heard(levels, material.vectors, heat, task.terms.keep)
     return Setting(
         dims=levels.dims,
         tied=levels.tied,
@@ -104,9 +107,18 @@ def _setting(task: Task, gone: tuple[str, ...], told: Told) -> tuple[Setting, Se
         rows=len(task.rows),
         missing=gone,
         temperatures=heat,
-        greedy=greedy(plain.probability, material.right(plain.labels)).thresholds,
+        greedy=_greedy(task, said).thresholds,
         notes=_notes(task, gone),
-    ), seen
+    ), Seen.by(said, material)
+
+
+def _greedy(task: Task, said: Heard) -> Picked:
+    """The paper's, on all rows and classes: of the heads themselves, where `lossless` has the widest one's alone."""
+    answers, probability = said.every, said.cold
+    if task.levels.tied != is_tied(task.classifier):
+        levels = Levels.of(task.classifier, task.levels.dims)
+        answers, probability = signals(levels, task.material.vectors, (1.0,) * len(levels.dims))[:2]
+    return greedy(probability, task.material.right(answers))
 
 
 def _notes(task: Task, gone: tuple[str, ...]) -> tuple[str, ...]:
@@ -125,7 +137,7 @@ def _picked(task: Task, seen: Seen, setting: Setting) -> Picked:
     tune, calibrate = (seen.only(part) for part in task.parts[:2])
     policy, terms = task.terms.policy, task.terms
     if policy == "promise":
-        return by_promise(tune, calibrate, setting.cost, terms)
+        return by_promise(tune, calibrate, setting.cost, terms, len(task.rows) / len(task.material))
     if policy == "target" and terms.target is None:
         return by_tolerance(seen.only(np.union1d(*task.parts[:2])), setting.cost, terms)
     if policy == "target":
@@ -133,10 +145,10 @@ def _picked(task: Task, seen: Seen, setting: Setting) -> Picked:
     return greedy(seen.told.probability, seen.right) if policy == "greedy" else lossless(len(setting.dims))
 
 
-def _cascade(task: Task, classifier: Classifier, setting: Setting, picked: Picked) -> Cascade:
+def _cascade(task: Task, setting: Setting, picked: Picked) -> Cascade:
     """What was chosen, without what is said of it."""
     return Cascade(
-        classifier,
+        task.classifier,
         task.rows.card,
         setting.dims,
         picked.rule,
@@ -150,15 +162,23 @@ def _cascade(task: Task, classifier: Classifier, setting: Setting, picked: Picke
 
 def _told(task: Task, made: Cascade, setting: Setting, picked: Picked, report: Seen) -> Cascade:
     """The cascade with its promise and its record."""
+    outcome, promise = _outcome(task, made, picked, report), None
+    if picked.calibrated is not None:
+        promise = _promise(task, setting, picked.calibrated, difference(report.full, outcome.right))
+    return replace(made, promise=promise, record=record(setting, picked, report, outcome, promise))
+
+
+def _outcome(task: Task, made: Cascade, picked: Picked, report: Seen) -> Outcome:
+    """What becomes of the report rows."""
     if picked.rule == "lossless":
-        stops = made.predict(np.ascontiguousarray(task.material.vectors[task.report])).levels
-    else:
-        stops = stopped(report, picked.rule, picked.gain, picked.points[[picked.pick]])[0]
-    promise = None if picked.calibrated is None else _promise(task, setting, picked.calibrated, report, stops)
-    return replace(made, promise=promise, record=record(setting, picked, report, stops, promise))
+        material = task.material.only(task.report)
+        answers = made.predict(np.ascontiguousarray(material.vectors))
+        return Outcome(answers.levels, material.right(answers.labels[None])[0])
+    stops = stopped(report, picked.rule, picked.gain, picked.points[[picked.pick]])[0]
+    return Outcome(stops, report.at(stops))
 
 
-def _promise(task: Task, setting: Setting, calibrated: float, report: Seen, stops: Numbers) -> Promise:
+def _promise(task: Task, setting: Setting, calibrated: float, lost: Estimate) -> Promise:
     """What is said of the chosen thresholds."""
     dims = setting.dims.dims
     return Promise(
@@ -166,7 +186,7 @@ def _promise(task: Task, setting: Setting, calibrated: float, report: Seen, stop
         measure="accuracy",
         tolerance=task.terms.tolerance,
         confidence=task.terms.confidence,
-        lost=difference(report.full, report.at(stops)),
+        lost=lost,
         queries=setting.parts,
         data=setting.data,
         rows=setting.rows,

@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mrl.classify.levels import Floats, Labels
-from mrl.classify.signals import features, of_logits
+from mrl.classify.levels import Floats, Labels, inverses
+from mrl.classify.signals import NEVER, expected_gain, features, of_logits
 from mrl.classify.steps import AGREEMENT, GAIN, Found, Scale, Step, When
-
-NEVER = np.float32(-1e30)  # the logit of what was not kept: finite, so that 0 · logit is 0
 
 
 def look(part: Floats, own: Floats, rows: Labels, raw: Floats, scale: Scale, when: When, found: Found) -> None:
@@ -31,7 +29,7 @@ def lengths(x: Floats, rows: Labels, continues: bool, squares: npt.NDArray[np.fl
     """As `compiled.lengths`."""
     total = np.einsum("nd,nd->n", x, x, dtype=np.float64) + (squares[rows] if continues else 0)
     squares[rows] = total
-    own[:] = np.divide(1, np.sqrt(total), out=np.zeros_like(total), where=total > 0)
+    own[:] = inverses(np.sqrt(total))
 
 
 def rescore(x: Floats, own: Floats, rows: Labels, kept: Any, step: Step, found: Found) -> None:
@@ -62,5 +60,5 @@ def _score(when: When, p: Floats, m: Floats, e: Floats, same: npt.NDArray[np.boo
     if when.rule == AGREEMENT:
         return np.where(same, p, np.float32(0))
     if when.rule == GAIN:
-        return 1 - features(p, m, e, same) @ when.gain
+        return expected_gain(features(p, m, e, same), when.gain)
     return (p, m, e)[when.rule]

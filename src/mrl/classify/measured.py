@@ -13,13 +13,13 @@ from mrl.classify.answers import Answers, last_dims, read_dims
 from mrl.classify.cascade import Cascade
 from mrl.classify.costs import Cost, cost_of
 from mrl.classify.curve import Oracle, Point, greedy_of, oracle_of, path_of
+from mrl.classify.hearing import Heard, heard
 from mrl.classify.prototypes import Prototypes
 from mrl.classify.reliability import Reliability, reliability
 from mrl.classify.signals import Signals
 from mrl.classify.slices import Groups, Outcomes, sliced
 from mrl.classify.superclasses import Superclasses, check_superclasses, share, superclassed
 from mrl.classify.unseen import Unseen, unseen
-from mrl.classify.whole import every_level, full_answers
 from mrl.evaluation.rows import Row
 from mrl.nesting import Nesting
 from mrl.promise import Estimate, difference
@@ -129,28 +129,38 @@ def measure(
     """Measure a cascade on labelled rows; those that it was fitted on are left out.
 
     slices: columns (n,) that name a group of each row. superclasses: a name for each class of the classifier. run: the
-    name in rows, default the model's. Labels that the classifier does not know count as missed. InputError for rows
+    name in rows, default the model's. Classes that the classifier does not know count as missed, and rows without a
+    label (−1) are left out; the notes say how many. InputError for rows
     without labels and where all were part of the fit, CardError for vectors of another model or width.
     """
     if superclasses is not None:
         check_superclasses(superclasses, cascade.classifier.count)
     new = unseen(cascade, rows)
-    told, full = every_level(cascade, new.vectors), full_answers(cascade, new.vectors)
-    seen = _Seen(cascade, new, cascade.predict(new.vectors), told, full == new.labels)
+    said = heard(cascade.levels, new.vectors, cascade.temperatures, cascade.keep)
+    seen = _Seen(cascade, new, cascade.predict(new.vectors), said)
     kinds = None
     if superclasses is not None:
-        kinds = superclassed(superclasses, new.labels, told.labels, seen.answers.labels)
+        kinds = superclassed(superclasses, new.labels, said.told.labels, seen.answers.labels)
     return _measured(seen, run or cascade.card.model, sliced(seen.outcomes, slices or {}, new.given), kinds)
 
 
 class _Seen(NamedTuple):
-    """What a cascade and each of its levels said of the rows. full: (n,), whether the full width is right."""
+    """What a cascade and each of its levels said of the rows."""
 
     cascade: Cascade
     new: Unseen
     answers: Answers
-    told: Signals
-    full: Array
+    said: Heard
+
+    @property
+    def told(self) -> Signals:
+        return self.said.told
+
+    @property
+    def full(self) -> Array:
+        """(n,) whether the full width is right."""
+        right: Array = self.said.every[-1] == self.new.labels
+        return right
 
     @property
     def mine(self) -> Array:
@@ -170,8 +180,8 @@ class _Seen(NamedTuple):
 
 
 def _measured(seen: _Seen, run: str, slices: tuple[Groups, ...], kinds: Superclasses | None) -> Measured:
-    cascade, new, answers, told, full = seen
-    mine, right = seen.mine, seen.right
+    cascade, new, answers, told = seen.cascade, seen.new, seen.answers, seen.told
+    mine, right, full = seen.mine, seen.right, seen.full
     return Measured(
         run=run,
         data=new.name,
@@ -187,7 +197,7 @@ def _measured(seen: _Seen, run: str, slices: tuple[Groups, ...], kinds: Supercla
         agreement=np.array([[np.mean(a == b) for b in told.labels] for a in told.labels]),
         vote=share(voted(told.labels) == new.labels),
         path=path_of(cascade, told, right),
-        greedy=greedy_of(cascade, new.vectors, new.labels),
+        greedy=greedy_of(cascade, seen.said, new.vectors, new.labels),
         classes=_classes(seen),
         slices=slices,
         superclasses=kinds,
@@ -204,7 +214,7 @@ def voted(labels: Array) -> Array:
 
 
 def _levels(seen: _Seen) -> Iterator[Level]:
-    cascade, _, answers, told, _ = seen
+    cascade, answers, told = seen.cascade, seen.answers, seen.told
     mine, right = seen.mine, seen.right
     reads = read_dims(cascade.dims, cascade.tied, answers.looked).tolist()
     for level, (dim, read) in enumerate(zip(cascade.dims.dims, reads, strict=True)):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from mrl.classify.cascade import Rule
 from mrl.classify.seen import Seen, Values
 from mrl.classify.selecting import Gain, Numbers, Thresholds, Trail, ratio, stopped, trail
 from mrl.classify.terms import Terms
@@ -18,8 +18,6 @@ SHARES = (0.25, 0.6, 0.15)  # tune, calibrate, report: a promise needs rows most
 TRUSTED = 0.05  # of loss expected: up to there it is asked how often that comes true
 GRID = np.linspace(0.1, 1, 100).astype(np.float32)  # the paper's code
 
-Rule = Literal["probability", "margin", "entropy", "agreement", "gain", "lossless"]
-
 
 @dataclass(frozen=True, eq=False)
 class Picked:
@@ -28,7 +26,7 @@ class Picked:
     rule, gain: by what rows stop. points: (points, levels − 1) of thresholds, safest first. pick: which of them.
     p_values: of the first ones, as tested. calibrated: the mean loss on the rows that gave a promise, None without one.
     tried: of each score that was tried, its expected dims where it is likely to keep the tolerance. notes: what is to
-    be known of it.
+    be known of it. reached: by policy target, the accuracy of the pick and of the full width on the rows that chose.
     """
 
     rule: Rule
@@ -39,6 +37,7 @@ class Picked:
     calibrated: float | None = None
     tried: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    reached: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def thresholds(self) -> tuple[float, ...]:
@@ -64,7 +63,8 @@ def by_target(tune: Seen, both: Seen, costs: Numbers, terms: Terms) -> Picked:
             f"the accuracy {target:g} is out of reach: on {len(both):,} rows the best is {best.accuracy[pick]:.4f}, at "
             f"{best.dims[pick]:.1f} of {costs[-1]:,} expected dims; give a target of at most that"
         )
-    return Picked(best.trail.score, best.points, pick, best.trail.gain)
+    told = _told(both, best.trail, best.points[pick])
+    return Picked(best.trail.score, best.points, pick, best.trail.gain, reached=told)
 
 
 def by_tolerance(both: Seen, costs: Numbers, terms: Terms) -> Picked:
@@ -82,8 +82,14 @@ def by_tolerance(both: Seen, costs: Numbers, terms: Terms) -> Picked:
     at = int(np.argmin(least))
     best, points = trails[at], np.concatenate([nobody(len(both.right)), trails[at].points])
     pick = 0 if least[at] == np.inf else 1 + int(np.where(able[at], best.costs, np.inf).argmin())
-    tried = {each.score: dims for each, dims in zip(trails, least, strict=True)}
-    return Picked(best.score, points, pick, best.gain, tried=tried)
+    tried: dict[str, float] = {each.score: dims for each, dims in zip(trails, least, strict=True)}
+    return Picked(best.score, points, pick, best.gain, tried=tried, reached=_told(both, best, points[pick]))
+
+
+def _told(both: Seen, chosen: Trail, thresholds: npt.NDArray[np.float32]) -> dict[str, float]:
+    """The accuracy of thresholds, and of the full width, on the rows that chose."""
+    stops = stopped(both, chosen.score, chosen.gain, thresholds[None])[0]
+    return {"accuracy": float(both.at(stops).mean()), "full": float(both.full.mean())}
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,14 +29,15 @@ MORE = 1.25  # times the rows there were, at least, where these did not do
 Losses = npt.NDArray[np.floating[Any]]
 
 
-def by_promise(tune: Seen, calibrate: Seen, costs: Numbers, terms: Terms) -> Picked:
+def by_promise(tune: Seen, calibrate: Seen, costs: Numbers, terms: Terms, copies: float = 1.0) -> Picked:
     """The last of the best score's path that passes its test, each before it having passed.
 
-    costs: (levels,) dims. Where none passes: InputError saying how many rows would do, if one seems to keep the
-    tolerance; else nobody leaves early, and there is no promise.
+    costs: (levels,) dims. copies: how many rows there were for each different one. Where none passes: InputError saying
+    how many rows would do, unless all surely lose more than the tolerance; then nobody leaves early, and there is no
+    promise.
     """
     trails = [trail(tune, score, costs, len(calibrate)) for score in terms.scores()]
-    trial, factor = Trial(terms, best(trails, terms.tolerance), tune, calibrate), ratio(trails, terms.tolerance)
+    trial, factor = Trial(terms, best(trails, terms.tolerance), tune, calibrate, copies), ratio(trails, terms.tolerance)
     tried = {each.score: each.cheapest(terms.tolerance, factor) for each in trails}
     return trial.passed(tried) if trial.count else trial.failed(tried)
 
@@ -49,6 +50,7 @@ class Trial:
     trail: Trail
     tune: Seen
     calibrate: Seen
+    copies: float = 1.0
 
     @property
     def narrowed(self) -> bool:
@@ -94,6 +96,9 @@ class Trial:
         """InputError, or that nobody leaves early."""
         terms, rows = self.terms, self.rows
         enough = self.enough(self.losses[:1]) or self.enough(self.losses)
+        lost = self.narrowed and float(self.calibrate.loss[-1].mean()) > terms.tolerance
+        if enough is None and not self.hopeless and not lost:
+            enough = self.enough([self.halfway])
         if enough is not None:
             raise InputError(
                 f"{rows:,} rows are not enough for that promise (at most {terms.tolerance:g} lost with "
@@ -114,15 +119,30 @@ class Trial:
         return Picked(self.trail.score, points, 0, self.trail.gain, p_values, None, tried, (note,))
 
     @property
+    def hopeless(self) -> bool:
+        """Whether more rows would not help: every point surely loses more than the tolerance, or there is none, since
+        leaving early never pays."""
+        bound, alpha = gap_bound(self.terms.tolerance), 1 - self.terms.confidence
+        return all(p_value(1 - each, 1 - bound, alpha) <= alpha for each in self.losses)
+
+    @property
+    def halfway(self) -> Losses:
+        """Losses of the safest point, as if they were half the tolerance on average: so many rows tell at least."""
+        losses = self.losses[0]
+        wanted = 0.5 + self.terms.tolerance / 4
+        moved: Losses = (losses - losses.mean() + wanted).clip(0, 1)
+        return moved
+
+    @property
     def rows(self) -> int:
-        """About how many were given, for all parts."""
-        return round((len(self.tune) + len(self.calibrate)) / (1 - SHARES[2]))
+        """About how many were given, for all parts, with their copies."""
+        return round(self.copies * (len(self.tune) + len(self.calibrate)) / (1 - SHARES[2]))
 
     def enough(self, losses: Sequence[Losses]) -> int | None:
         """About how many rows would show that one of these points keeps the tolerance; None where none seems to."""
         bound, alpha = gap_bound(self.terms.tolerance), 1 - self.terms.confidence
         tests = [count for each in losses if (count := needed(each, bound, alpha)) is not None]
-        return rounded_up(max(min(tests) / SHARES[1], MORE * self.rows)) if tests else None
+        return rounded_up(max(self.copies * min(tests) / SHARES[1], MORE * self.rows)) if tests else None
 
 
 def p_values(losses: Sequence[Losses], tolerance: float, confidence: float) -> tuple[float, ...]:

@@ -39,6 +39,7 @@ class Prototypes:
 
     def __post_init__(self) -> None:
         metric(self.metric)
+        _check_kinds(np.asarray(self.vectors), np.asarray(self.labels))
         object.__setattr__(self, "vectors", np.ascontiguousarray(self.vectors, np.float32))
         object.__setattr__(self, "labels", np.asarray(self.labels, np.int64))
         if self.vectors.ndim != 2 or not len(self.vectors) or self.labels.shape != (len(self.vectors),):
@@ -49,12 +50,13 @@ class Prototypes:
         bad = np.flatnonzero(~np.isfinite(self.vectors).all(1))
         if len(bad):
             raise InputError(f"prototype {bad[0]} has a NaN or an Inf ({len(bad)} such prototypes); leave these out")
-        there = np.bincount(self.labels) if self.labels.min() >= 0 else np.zeros(1)
+        numbers = self.labels.min() >= 0 and self.labels.max() < len(self.labels)
+        there = np.bincount(self.labels) if numbers else np.zeros(1)
         if not there.all() or (self.classes and len(self.classes) != len(there)):
             raise InputError(
-                f"labels of prototypes must be 0 … classes − 1 with a prototype for each class, got {len(there)} "
-                f"classes from {self.labels.min()} to {self.labels.max()}, {int((there == 0).sum())} without a "
-                f"prototype, and {len(self.classes)} names; leave classes without a row out"
+                f"labels of prototypes must be 0 … classes − 1 with a prototype for each class, got "
+                f"{len(np.unique(self.labels))} classes from {self.labels.min()} to {self.labels.max()} among "
+                f"{len(self.labels)} prototypes, and {len(self.classes)} names; number those that have one"
             )
 
     @property
@@ -72,7 +74,17 @@ class Prototypes:
 
         vectors: (n, width). labels: (n,) in 0 … classes − 1. about: metric, classes, fingerprint.
         """
-        numbers = np.asarray(labels, np.int64)
+        given = np.asarray(labels)
+        _check_kinds(vectors, given)
+        if vectors.ndim != 2 or not len(vectors) or given.shape != (len(vectors),) or given.min() < 0:
+            raise InputError(
+                f"means are of a matrix (n, width) and n labels ≥ 0, got {vectors.shape} and {given.shape}"
+                + (f" from {given.min()}" if given.size else "")
+                + "; leave rows without a label out"
+            )
+        if given.max() >= len(vectors):
+            raise InputError(f"{len(vectors)} rows cannot have {given.max() + 1} classes; number those that have some")
+        numbers = given.astype(np.int64)
         rows = unit_prefix(vectors, vectors.shape[1]) if about.get("metric", "cosine") == "cosine" else vectors
         sums = np.zeros((int(numbers.max(initial=-1)) + 1, vectors.shape[1]))
         np.add.at(sums, numbers, rows.astype(np.float64))
@@ -99,3 +111,11 @@ class Prototypes:
         names: Sequence[str] = about["classes"]
         nesting = Nesting.parse(about["nesting"])
         return cls(nesting, tensors["vectors"], tensors["labels"], about["metric"], tuple(names), about["fingerprint"])
+
+
+def _check_kinds(vectors: npt.NDArray[Any], labels: npt.NDArray[Any]) -> None:
+    """InputError for vectors that are no floats, and labels that are no integers."""
+    if vectors.dtype.kind != "f" or labels.dtype.kind not in "iu":
+        raise InputError(
+            f"prototypes are of float vectors and integer labels, got {vectors.dtype} and {labels.dtype}; convert them"
+        )

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mrl.classify.cascade import Cascade
-from mrl.classify.unseen import Unseen, unseen
+from mrl.classify.unseen import UNKNOWN, Unseen, unseen
 from mrl.classify.whole import full_answers
 from mrl.errors import InputError
 from mrl.promise import Promise, Recheck, gap, recheck
@@ -27,10 +27,10 @@ MORE = 1.4  # times the rows of `alarm_needed`, which is fitted to losses that r
 def rechecked(cascade: Cascade, rows: Embedded | Unseen) -> Recheck:
     """What new rows say of a cascade's promise: kept, broken (the alarm), or not enough of them to tell.
 
-    rows: with labels; those that it was fitted on are left out (see `unseen`, whose notes say so), and copies of a
-    vector count as one row, by their mean. Either verdict is wrong in at most 5 of 100 cases, whatever the law of the
-    losses, even if less was promised surely. With `alarm` rows, a loss of 2 points more than was promised is found in
-    at least nine of ten cases.
+    rows: with labels; those that it was fitted on, or whose class it does not know, are left out (see `unseen`, whose
+    notes say so), and copies of a vector count as one row, by their mean. Either verdict is wrong in at most 5 of 100
+    cases, whatever the law of the losses, even if less was promised surely. With `alarm` rows, a loss of 2 points more
+    than was promised is found in at least nine of ten cases.
     """
     promise = _promise(cascade)
     found = recheck(promise, gaps(cascade, rows if isinstance(rows, Unseen) else unseen(cascade, rows)), drop=DROP)
@@ -38,9 +38,18 @@ def rechecked(cascade: Cascade, rows: Embedded | Unseen) -> Recheck:
 
 
 def gaps(cascade: Cascade, new: Unseen) -> Values:
-    """(different rows,) what the cascade loses against its full width, as `mrl.promise.gap` maps it to [0, 1]."""
-    full, mine = full_answers(cascade, new.vectors) == new.labels, cascade.predict(new.vectors).labels == new.labels
-    same = groups(new.vectors)
+    """(different rows of known classes,) what the cascade loses against its full width, as `mrl.promise.gap` maps it to
+    [0, 1]. Rows of other classes, which no answer can match, would dilute the loss; InputError where there are only
+    such."""
+    known = new.labels != UNKNOWN
+    if not known.any():
+        raise InputError(
+            f"all {len(new):,} new rows of {new.name} have a class that the classifier does not know, so they tell "
+            "nothing of its promise; give rows of its classes"
+        )
+    vectors, labels = (new.vectors, new.labels) if known.all() else (new.vectors[known], new.labels[known])
+    full, mine = full_answers(cascade, vectors) == labels, cascade.predict(vectors).labels == labels
+    same = groups(vectors)
     return gap(_merged(full, same), _merged(mine, same))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from math import inf
 from typing import Any
@@ -14,18 +14,12 @@ from mrl.classify.answers import last_dims, looked, read_dims
 from mrl.classify.policies import Picked
 from mrl.classify.seen import Seen, Values
 from mrl.classify.selecting import stopped
+from mrl.classify.sentences import sentences
 from mrl.classify.terms import Terms
 from mrl.nesting import Nesting
 from mrl.promise import Estimate, Parts, Promise, bootstrap, difference, wilson
 
 DIGITS = 6
-BY = {
-    "probability": "its largest probability",
-    "margin": "the lead of its largest probability over the second",
-    "entropy": "the entropy of its probabilities",
-    "agreement": "its largest probability where the level before agrees",
-    "gain": "what the full width is expected to gain",
-}
 Numbers = npt.NDArray[np.int64]
 
 
@@ -47,13 +41,24 @@ class Setting:
 
     @property
     def cost(self) -> Numbers:
-        """(levels,) the dims that count."""
+        """(levels,) the dims that count. By `read` every level counts, though one that nobody stops at is not computed:
+        while thresholds are chosen it is not known which these are. What is told of them in the end knows it."""
         return last_dims(self.dims) if self.terms.cost == "last" else read_dims(self.dims, self.tied)
 
 
-def record(setting: Setting, picked: Picked, report: Seen, stops: Numbers, promise: Promise | None) -> dict[str, Any]:
-    """report: rows that had no part in the choice, or all for the paper's policy. stops: (n,) where each stops."""
-    mine, lost = report.at(stops), difference(report.full, report.at(stops))
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What became of the report rows. stops: (n,), where each stopped. right: (n,) in [0, 1], how right its answer is,
+    which under `lossless` need not be that of its level."""
+
+    stops: Numbers
+    right: Values
+
+
+def record(setting: Setting, picked: Picked, report: Seen, outcome: Outcome, promise: Promise | None) -> dict[str, Any]:
+    """report: rows that had no part in the choice, or all for the paper's policy."""
+    stops, mine = outcome.stops, outcome.right
+    lost = difference(report.full, mine)
     path = [] if picked.rule == "lossless" else list(_path(setting, picked, report))
     found: dict[str, Any] = {
         "policy": setting.terms.policy,
@@ -70,6 +75,7 @@ def record(setting: Setting, picked: Picked, report: Seen, stops: Numbers, promi
         "full": _estimate(_mean(report.full)),
         "lost": _estimate(lost),
         "levels": list(_levels(setting, picked, report, stops)),
+        "reached": dict(picked.reached),
         "path": path,
         "pick": picked.pick,
         "oracle": _oracle(setting, report),
@@ -78,41 +84,6 @@ def record(setting: Setting, picked: Picked, report: Seen, stops: Numbers, promi
         "notes": [*setting.notes, *picked.notes],
     }
     return {**found, "sentences": list(sentences(found, promise))}
-
-
-def sentences(found: Mapping[str, Any], promise: Promise | None) -> Iterator[str]:
-    """The record in plain words."""
-    yield _how(found)
-    which = "that had no part in the choice" if found["policy"] != "greedy" else "that it was fitted on"
-    share = found["width"] / found["last"]
-    yield (
-        f"On {found['measured']:,} rows {which} it uses {found['last']:.1f} of {found['width']:,} dims on average by "
-        f"the last dim used (1/{share:.3g} of the width), and {found['read']:.1f} when every dim read counts."
-    )
-    mine, full, lost = (found[name] for name in ("accuracy", "full", "lost"))
-    yield (
-        f"Its accuracy there is {mine['mean']:.4f}, and {full['mean']:.4f} at the full width: {lost['mean']:.4f} is "
-        f"lost [{lost['low']:.4f}, {lost['high']:.4f}]."
-    )
-    oracle = found["oracle"]
-    best = f"{oracle['accuracy']:.4f} at {oracle['last']:.1f} dims"
-    yield f"An oracle that stops at the narrowest level that is right would reach {best}."
-    if promise is not None:
-        yield promise.sentence
-    yield from (f"{note[0].upper()}{note[1:]}." for note in found["notes"])
-
-
-def _how(found: Mapping[str, Any]) -> str:
-    """What was chosen."""
-    if found["policy"] == "lossless":
-        return "A row stops as soon as nothing in the remaining dims can change its answer."
-    if found["policy"] == "greedy":
-        return "A row stops by its largest probability; each threshold was chosen against the next level alone."
-    said = f"A row stops by {BY[found['score']]}"
-    if len(found["scores"]) > 1:
-        dims = ", ".join(f"{name} {'—' if d is None else f'{d:.1f}'}" for name, d in found["scores"].items())
-        said += f", which needed the least dims on the tune part ({dims})"
-    return f"{said}."
 
 
 def _path(setting: Setting, picked: Picked, report: Seen) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +20,14 @@ from mrl.classify.cascade import Cascade
 from mrl.classify.levels import Floats
 from mrl.classify.signals import signals
 from mrl.classify.steps import Found, Step, steps
+from mrl.classify.thresholds import exits
 
 TILE_BYTES, TILE_ROWS = 32 << 20, 8192  # products that a thread keeps, and rows of a tile at most
 PART_BYTES, PART_ROWS = 2 << 20, 512  # products looked at together, and rows at most
 LEAST_ROWS, LEAST_PART = 64, 16  # below these, BLAS would read a weight for too few rows
 
 Vectors = npt.NDArray[Any]
+T = TypeVar("T")
 
 
 class Engine(NamedTuple):
@@ -70,11 +72,19 @@ def everything(cascade: Cascade, todo: list[Step], vectors: Vectors, found: Foun
     size = min(TILE_ROWS, max(LEAST_ROWS, TILE_BYTES // (4 * each)), len(vectors))
 
     def tile(start: int, stop: int) -> None:
-        room = free.pop() if free else _room(size, each, cascade.tied and len(todo) > 1)
+        room = taken(free, lambda: _room(size, each, cascade.tied and len(todo) > 1))
         _tile(code, todo, vectors[start:stop], cascade.levels.rescaled, room, found.part(start, stop))
         free.append(room)
 
     share(tile, len(vectors), size)
+
+
+def taken(free: list[T], make: Callable[[], T]) -> T:
+    """One that is free, else a new one; whoever asks first whether there is one may find that a thread was faster."""
+    try:
+        return free.pop()
+    except IndexError:
+        return make()
 
 
 def _room(size: int, each: int, continued: bool) -> Room:
@@ -133,14 +143,11 @@ def _one_by_one(do: Callable[[int, int], object], n: int, most: int) -> None:
 
 
 def plain(cascade: Cascade, vectors: npt.NDArray[Any]) -> Answers:
-    """The slow twin: every level of every row from dim 0, then where each would have stopped. No rule `lossless`, and
-    no `keep`."""
+    """The slow twin: every level of every row, then where each would have stopped. No rule `lossless`, and no
+    `keep`."""
     told = signals(cascade.levels, vectors, cascade.temperatures)
     score = told.score(cascade.rule, cascade.gain)  # type: ignore[arg-type]
-    leave = np.ones(score.shape, bool)
-    leave[:-1] = score[:-1] >= np.array(cascade.thresholds, np.float32)[:, None]
-    level = leave.argmax(0)
-    rows = np.arange(len(vectors))
+    level, rows = exits(score[:-1], cascade.thresholds), np.arange(len(vectors))
     found = (told.labels[level, rows], level, told.probability[level, rows])
     met = looked(cascade.rule, cascade.thresholds, cascade.keep)
     return Answers(*found, cascade.dims, cascade.tied, cascade.classes, met)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mrl.classify.keeping import kept_signals
+from mrl.classify.hearing import Heard, heard
 from mrl.classify.levels import Levels
-from mrl.classify.signals import TILE_BYTES, Score, Signals, signals
+from mrl.classify.signals import Score, Signals
 from mrl.vectors.copies import Digests, digests
 
 Values = npt.NDArray[np.float64]
@@ -75,12 +75,13 @@ class Seen:
     @classmethod
     def of(cls, levels: Levels, material: Material, temperatures: tuple[float, ...], keep: int | None = None) -> Seen:
         """keep: how many prototypes, or classes, go on from the first level."""
-        told = every = signals(levels, material.vectors, temperatures)
-        if keep is not None and keep < levels.prototypes:
-            told = kept_signals(levels, material.vectors, temperatures, keep)
-        believed = _believed(levels, material.vectors, temperatures[-1], told.labels)
-        full = material.right(every.labels[-1:])[0]
-        return cls(told, material.right(told.labels), full, believed, every.probability[-1].astype(np.float64))
+        return cls.by(heard(levels, material.vectors, temperatures, keep), material)
+
+    @classmethod
+    def by(cls, said: Heard, material: Material) -> Seen:
+        """What was heard of the material's vectors."""
+        told, full = said.told, material.right(said.every[-1:])[0]
+        return cls(told, material.right(told.labels), full, said.believed, said.trusted)
 
     def __len__(self) -> int:
         return len(self.full)
@@ -112,16 +113,4 @@ class Seen:
 def where(values: Values, stops: Numbers) -> Values:
     """(levels, n) values and (n,) or (points, n) levels -> those of these levels."""
     found: Values = np.take_along_axis(values, np.atleast_2d(stops), axis=0).reshape(stops.shape)
-    return found
-
-
-def _believed(levels: Levels, vectors: npt.NDArray[Any], temperature: float, answers: Numbers) -> Values:
-    """(levels, n): the probability that the full width gives to answers (levels, n), a tile of rows at a time."""
-    step, last = max(1, TILE_BYTES // (4 * levels.prototypes)), len(levels.dims) - 1
-    found = np.empty(answers.shape)
-    for start in range(0, len(vectors), step):
-        rows = slice(start, start + step)
-        logits = levels.logits(vectors[rows], last)
-        weights = np.exp((logits - logits.max(1, keepdims=True)) / np.float32(temperature))
-        found[:, rows] = np.take_along_axis(weights, answers[:, rows].T, axis=1).T / weights.sum(1)
     return found

@@ -14,13 +14,12 @@ import numpy.typing as npt
 
 from mrl.classify.answers import looked
 from mrl.classify.levels import Floats, Labels
-from mrl.classify.signals import SCORES
+from mrl.classify.signals import FEATURES, SCORES
 
 if TYPE_CHECKING:
     from mrl.classify.cascade import Cascade
 
 PROBABILITY, MARGIN, ENTROPY, AGREEMENT, GAIN = range(len(SCORES))
-FEATURES = 8
 
 
 class Scale(NamedTuple):
@@ -44,7 +43,7 @@ class When(NamedTuple):
     choices: int
     continues: bool
     more: bool
-    gain: Floats
+    gain: npt.NDArray[np.float64]
 
 
 class Step(NamedTuple):
@@ -86,7 +85,7 @@ def steps(cascade: Cascade) -> list[Step]:
 def _step(cascade: Cascade, at: int, begin: int) -> Step:
     levels, last = cascade.levels, at == len(cascade.dims) - 1
     starts = np.empty(0, np.int64) if levels.starts is None else np.asarray(levels.starts, np.int64)
-    gain = np.zeros(FEATURES, np.float32)
+    gain = np.zeros(FEATURES)
     if cascade.rule == "gain" and not last:
         gain[:] = cascade.gain[at]
     when = When(

@@ -8,12 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from mrl.classify.levels import Levels
+from mrl.errors import InputError
 
 Floats = npt.NDArray[np.floating[Any]]
 
 MOST = 2**23  # logits looked at for a temperature: a thousandth of its error comes from more
 RANGE = 1000.0  # times the spread of the logits, or its inverse: where nothing is ever wrong, any temperature would do
 STEPS = 60
+COLDEST, HOTTEST = 1e-30, 1e30  # float32 holds these and their inverses
 SHARP = 1e-9  # of a temperature, when the search stops
 
 
@@ -26,9 +28,15 @@ def temperatures(
     labels, same = labels[same < n], same[same < n]
     counts = np.bincount(same, minlength=n)
     found = []
-    for level in range(len(levels.dims)):
-        logits = levels.logits(vectors[:n], level)
-        found.append(temperature(logits, np.bincount(same, logits[same, labels], n) / counts))
+    for scores in levels.every(vectors[:n]):
+        logits = levels.by_class(scores)
+        best = temperature(logits, np.bincount(same, logits[same, labels], n) / counts)
+        found.append(best)
+    if not all(COLDEST <= each <= HOTTEST for each in found):
+        raise InputError(
+            f"the levels would need temperatures from {min(found):.1e} to {max(found):.1e}, and {COLDEST:g} to "
+            f"{HOTTEST:g} are possible; rescale the classifier"
+        )
     return tuple(found)
 
 

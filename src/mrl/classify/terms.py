@@ -27,18 +27,25 @@ class Terms:
         "lossless, stop only where nothing in the remaining dims can change the answer, which needs no threshold.",
     )
     tolerance: float = option(
-        0.005, "How much accuracy may be lost against the full width, as a share: 0.005 is half a point."
+        0.005,
+        "How much accuracy may be lost against the full width, as a share: 0.005 is half a point. Read by the policies "
+        "promise, and target without a --target.",
     )
-    confidence: float = option(0.95, "How sure the promise must be.")
+    confidence: float = option(0.95, "How sure the promise of policy promise must be.")
     target: float | None = option(
         None, "The accuracy to reach, of policy target, as a share. Without one: the full width's, less --tolerance."
     )
     score: Choice = option(
         "auto",
         "By which score a row stops: probability, margin, entropy, agreement with the level before, gain (what the "
-        "full width is expected to gain over this level), or auto, which needs the least dims on the tune part.",
+        "full width is expected to gain over this level), or auto, which needs the least dims on the tune part. Read "
+        "by the policies promise and target.",
     )
-    cost: Cost = option("last", "Which dims count: last, the widest one used; read, those of all levels looked at.")
+    cost: Cost = option(
+        "last",
+        "Which dims count: last, the widest one used; read, those of all levels looked at. Read by the policies "
+        "promise and target.",
+    )
     dims: str | None = option(None, "Levels, as 8,16,32; the last one is the full width. Without it: the trained dims.")
     keep: int | None = option(
         None, "How many of the best classes of the first level go on to the next ones, where there are very many."

@@ -17,6 +17,8 @@ from functools import cache, cached_property
 import numpy as np
 import numpy.typing as npt
 
+from mrl.classify.descent import NEAR, between
+
 Values = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 
@@ -77,14 +79,23 @@ def cautious(bench: Bench, thresholds: npt.NDArray[np.float32]) -> npt.NDArray[n
     for level, scores in enumerate(bench.scores):
         leaving = np.sort(scores[stops == level])[::-1]
         if len(leaving):
-            found[:, level] = leaving[[int(share * (len(leaving) - 1)) for share in CAUTIOUS]]
+            found[:, level] = [_cut(leaving, int(share * (len(leaving) - 1)), thresholds[level]) for share in CAUTIOUS]
     return found
+
+
+def _cut(laid: npt.NDArray[np.float32], place: int, least: np.float32) -> np.float32:
+    """What parts falling scores at this place, or at the next one where they are more than rounding apart, and
+    `least` where there is none."""
+    apart = np.flatnonzero(laid[place:-1] - laid[place + 1 :] > NEAR)
+    return np.float32(between(laid, place + int(apart[0]))) if len(apart) else least
 
 
 def exits(scores: npt.NDArray[np.float32], thresholds: npt.ArrayLike) -> Numbers:
     """(n,): the first level whose score is at least its threshold, else the last one."""
-    leave = scores >= np.asarray(thresholds, np.float32)[:, None]
-    return np.where(leave.any(0), leave.argmax(0), len(scores))
+    leave = np.ones((len(scores) + 1, scores.shape[1]), bool)
+    leave[:-1] = scores >= np.asarray(thresholds, np.float32)[:, None]
+    first: Numbers = leave.argmax(0)
+    return first
 
 
 @cache

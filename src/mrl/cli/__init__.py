@@ -32,6 +32,8 @@ EXTRAS = {  # which one brings a package
     "scipy": "evaluate",
 }
 
+INTERRUPTED = 130  # how a shell says Ctrl-C
+
 app = typer.Typer(
     help="Nested embeddings: train them, measure every prefix, deploy them. Begin with `mrl demo`.",
     no_args_is_help=True,
@@ -49,6 +51,10 @@ def main() -> None:
     """Run the command line; what `mrl` refuses is said on stderr without a traceback."""
     try:
         app()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            typer.echo("mrl: stopped", err=True)
+        raise
     except MrlError as refusal:
         typer.echo(f"mrl: {refusal}", err=True)
         sys.exit(2)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mrl.cli.contents import many
 from mrl.cli.vectors import Reading, said
 from mrl.errors import CardError, InputError
 from mrl.options import option
@@ -35,7 +36,10 @@ class Turning:
         if self.by is None:
             return None
         from mrl.adapt import Map
+        from mrl.adapt.map import KIND
 
+        if not holds(self.by, KIND):
+            raise InputError(f"{self.by}, which --map names, is no map; give the folder that mrl adapt fit made")
         found = Map.load(self.by)
         if found.queries is not None:
             raise InputError(
@@ -48,12 +52,27 @@ class Turning:
 def is_cascade(path: Path) -> bool:
     """Whether there is the folder of a cascade."""
     from mrl.classify.cascade import KIND
-    from mrl.disk import Folder
 
-    if not (path / "manifest.json").is_file():
+    return holds(path, KIND)
+
+
+def loaded(path: Path) -> Cascade:
+    """The cascade of a folder. InputError for anything else."""
+    from mrl.classify import Cascade
+
+    if not is_cascade(path):
+        raise InputError(f"{path} is no cascade; give the folder that mrl classify fit made")
+    return Cascade.load(path)
+
+
+def holds(path: Path, kind: str) -> bool:
+    """Whether there is a folder of this kind."""
+    from mrl.disk import MANIFEST, Folder
+
+    if not (path / MANIFEST).is_file():
         return False
     try:
-        Folder.open(path, KIND).close()
+        Folder.open(path, kind).close()
     except InputError:  # another kind of folder
         return False
     return True
@@ -111,12 +130,15 @@ class Asked(NamedTuple):
 
 
 def asked(cascade: Cascade, path: Path, reading: Reading, by: Map | None) -> Asked:
-    """Labelled rows for a cascade, mapped; without those that its map was fitted on."""
-    held = labelled(opened(cascade, path, reading, by), "a cascade is measured by labels")
+    """Labelled rows for a cascade, mapped; without odd ones, if so asked, and those that its map was fitted on."""
+    source = opened(cascade, path, reading, by)
+    held = labelled(source, "a cascade is measured by labels")
+    total = len(source) + len(source.left_out)
+    kept = np.delete(np.arange(total), source.left_out)
     if by is None:
-        return Asked(held, np.arange(len(held)), len(held))
+        return Asked(held, kept, total)
     seen = by.seen(held.vectors)
-    return Asked(by.turned(without(held, seen, fitted_on(by))), np.flatnonzero(~seen), len(held))
+    return Asked(by.turned(without(held, seen, fitted_on(by))), kept[~seen], total)
 
 
 def fitted_on(by: Map) -> str:
@@ -127,8 +149,9 @@ def fitted_on(by: Map) -> str:
 def without(held: Held, gone: npt.NDArray[np.bool_], which: str) -> Held:
     """The other rows; how many are gone is said. which: what they are, such as `the map … was fitted on`."""
     if gone.all():
-        raise InputError(f"all {len(held):,} rows of {held.path} are rows that {which}; give others")
+        raise InputError(f"every row of {held.path} ({len(held):,}) is one that {which}; give others")
     if not gone.any():
         return held
-    said(f"{int(gone.sum()):,} of {len(held):,} rows of {held.path} are rows that {which}: left out")
+    are = "is a row" if gone.sum() == 1 else "are rows"
+    said(f"{int(gone.sum()):,} of {many(len(held))} of {held.path} {are} that {which}: left out")
     return held.only(np.flatnonzero(~gone))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,8 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mrl.cli.classified import NAMES, Asked, Turning, asked
+from mrl.cli.classified import NAMES, Asked, Turning, asked, loaded
 from mrl.cli.classify_groups import slices_of, superclasses_of
+from mrl.cli.classify_paths import check_apart, check_new, check_page, check_there
+from mrl.cli.classify_stages import stages
+from mrl.cli.contents import many
 from mrl.cli.settings import Chosen, settings
 from mrl.cli.vectors import VECTORS, Reading, said
 from mrl.errors import InputError
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from mrl.classify import Cascade
     from mrl.classify.measured import Measured
     from mrl.classify.slices import Groups as Slices
+    from mrl.evaluation import Row
 
 LEGEND = "of all: if all stopped here   off by: the confidence then   ~ not trained"
 MOST = 5  # groups of a column that are named at each end
@@ -39,6 +44,12 @@ class Groups:
         None, "The superclass of each class: .csv, .parquet or .jsonl with the columns class and superclass."
     )
 
+    def check(self) -> None:
+        """InputError, before anything is read, for files that are not there."""
+        for path, name in ((self.slices, "--slices"), (self.superclasses, "--superclasses")):
+            if path is not None:
+                check_there(path, name, "a .csv, .parquet or .jsonl")
+
 
 @dataclass(frozen=True)
 class Written:
@@ -54,18 +65,27 @@ class Written:
 
     def check(self, *, as_json: bool) -> None:
         """Raise, before anything is read, for what cannot be written."""
-        from mrl.disk import absent
         from mrl.evaluation.rows import check_ending
 
         if self.beside is not None and self.report is None:
             raise InputError(f"--beside {self.beside} is for the page, and there is none; give --report page.html")
         if self.out is not None and as_json:
             raise InputError("--json prints everything, and --out writes rows; give one of them")
+        check_apart(("--report", self.report), ("--out", self.out))
         if self.out is not None:
             check_ending(self.out)
-        for path in (self.report, self.out):
-            if path is not None:
-                absent(path)
+            check_new(self.out, "--out")
+        if self.report is not None:
+            check_page(self.report)
+
+    def rivals(self) -> list[Row]:
+        """The rows beside, if there are any."""
+        if self.beside is None:
+            return []
+        from mrl.evaluation.rows import read_rows
+
+        check_there(self.beside, "--beside", "a file that mrl evaluate --out wrote")
+        return read_rows(self.beside)
 
 
 @settings(
@@ -91,18 +111,26 @@ def evaluate(
     """
     from rich.console import Console
 
-    from mrl.classify import Cascade
-
     groups, written = Groups(**chosen.of(Groups)), Written(**chosen.of(Written))
+    groups.check()
     written.check(as_json=as_json)
-    cascade, by = Cascade.load(where), Turning(**chosen.of(Turning, NAMES)).map()
-    found = _measured(cascade, asked(cascade, rows, Reading(**chosen.of(Reading)), by), groups)
+    beside, turning, reading = written.rivals(), Turning(**chosen.of(Turning, NAMES)), Reading(**chosen.of(Reading))
+    cascade, by = loaded(where), turning.map()
+    with stages(f"reading {rows}") as told:
+        new = asked(cascade, rows, reading, by)
+        told(f"measuring {many(len(new.held))}")
+        found = _measured(cascade, new, groups)
     for note in found.notes:
         said(note)
     Console(stderr=True).print(table(found))
-    for line in sentences(found):
+    for line in sentences(found, cascade, recheck_command(where, rows, reading.labels, turning.by)):
         said(line)
-    _write(found, cascade, where, written, as_json=as_json)
+    if written.report is not None:
+        from mrl.report.cascade_writer import write_cascade
+
+        at = {"where": str(where), "by": "" if turning.by is None else str(turning.by)}
+        said(str(write_cascade(found, cascade, written.report, beside, **at)[-1]))
+    _write(found, written.out, as_json=as_json)
 
 
 def _measured(cascade: Cascade, new: Asked, groups: Groups) -> Measured:
@@ -113,32 +141,40 @@ def _measured(cascade: Cascade, new: Asked, groups: Groups) -> Measured:
     return measure(cascade, new.held, slices=slices, superclasses=kinds)
 
 
-def _write(found: Measured, cascade: Cascade, where: Path, written: Written, *, as_json: bool) -> None:
-    """The page, and the data: to stdout, or rows to a file."""
+def _write(found: Measured, out: Path | None, *, as_json: bool) -> None:
+    """The data: to stdout, or rows to a file."""
     from mrl.evaluation import write_rows
 
-    if written.report is not None:
-        from mrl.evaluation.rows import read_rows
-        from mrl.report.cascade_writer import write_cascade
-
-        beside = () if written.beside is None else read_rows(written.beside)
-        said(str(write_cascade(found, cascade, written.report, beside, where=str(where))[-1]))
-    if written.out is not None:
-        write_rows(written.out, found.rows())
-        typer.echo(written.out)
+    if out is not None:
+        write_rows(out, found.rows())
+        typer.echo(out)
     elif as_json:
         typer.echo(json.dumps(found.to_json()))
     else:
         typer.echo("\n".join(json.dumps(asdict(row)) for row in found.rows()))
 
 
-def sentences(found: Measured) -> Iterator[str]:
-    """What matters, for the terminal."""
+def recheck_command(where: Path, rows: Path, labels: Path | None, by: Path | None) -> str:
+    """What asks these rows whether the promise is broken."""
+    words = ["mrl", "recheck", str(where), str(rows)]
+    words += [] if labels is None else ["--labels", str(labels)]
+    words += [] if by is None else ["--map", str(by)]
+    return shlex.join(words)
+
+
+def sentences(found: Measured, cascade: Cascade, command: str) -> Iterator[str]:
+    """What matters, for the terminal. command: of the re-check of these rows."""
+    from mrl.classify.sentences import BETTING, beyond
+
     cost, oracle = found.cost, found.oracle
-    yield found.sentence
+    yield f"{found.sentence[:-1]} ({BETTING})."
+    if cascade.promise is not None:
+        yield from beyond(found.lost, cascade.promise.tolerance, f"{command} tests it")
+    more = "; reading the full width alone would cost less" if cost.read > cost.width else ""
+    yield f"dims of {cost.width:,}: {cost.last:,.1f} by the last one used, {cost.read:,.1f} by all that were read{more}"
     yield (
-        f"dims of {cost.width:,}: {cost.last:,.1f} by the last one used, {cost.read:,.1f} by all that were read; who "
-        f"knew the narrowest right level would need {oracle.last:,.1f} and be right in {100 * oracle.accuracy:.2f} %"
+        f"an oracle that knows the narrowest right level is right in {100 * oracle.accuracy:.2f} % at "
+        f"{oracle.last:,.1f} dims, with the full width for rows that no level has right"
     )
     if found.superclasses is not None:
         yield f"the superclass is right in {100 * found.superclasses.cascade.mean:.2f} %"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mrl.cli.columns import Payload
+from mrl.cli.contents import many
 from mrl.errors import InputError
 from mrl.vectors.beside import ENDINGS, read_columns
 
@@ -22,10 +23,10 @@ def slices_of(path: Path, rows: Asked) -> dict[str, list[Any]]:
     columns = Payload(path)
     if not columns.joined and columns.rows != rows.total:
         raise InputError(
-            f"{path} has {columns.rows:,} rows and {rows.held.path} {rows.total:,}; give one for each, or a column id"
+            f"{path} has {many(columns.rows)} and {rows.held.path} {rows.total:,}; give one for each, or a column id"
         )
     found = columns.of(rows.held.ids, 0, rows.total)
-    if not columns.joined:
+    if not columns.joined:  # in the order of the file, whatever was left out of that
         found = found.take(rows.kept)
     return {name: found.column(name).to_pylist() for name in found.column_names}
 
@@ -45,7 +46,8 @@ def superclasses_of(path: Path, classifier: Classifier) -> tuple[str, ...]:
     classes = classifier.classes or tuple(map(str, range(classifier.count)))
     gone = [name for name in classes if name not in of]
     if gone:
-        raise InputError(f"{path} has no superclass for class {gone[0]!r} ({len(gone)} such classes); name them all")
+        many_such = f"{len(gone)} such class{'es' * (len(gone) != 1)}"
+        raise InputError(f"{path} has no superclass for class {gone[0]!r} ({many_such}); name them all")
     return tuple(of[name] for name in classes)
 
 

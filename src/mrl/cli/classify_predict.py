@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
-from mrl.cli.classified import NAMES, Turning, answered, opened
+from mrl.cli.classified import NAMES, Turning, answered, loaded, opened
+from mrl.cli.classify_paths import check_new
+from mrl.cli.classify_stages import later
 from mrl.cli.contents import many
 from mrl.cli.progress import bar
 from mrl.cli.settings import Chosen, settings
@@ -59,13 +61,12 @@ def predict(
     label is the class's name, where it has one; dim the last one that was looked at; confidence the calibrated
     probability of the label there. What it cost is said on stderr.
     """
-    from mrl.classify import Cascade
-
     _check_out(out)
-    cascade, by = Cascade.load(where), Turning(**chosen.of(Turning, NAMES)).map()
+    cascade, by = loaded(where), Turning(**chosen.of(Turning, NAMES)).map()
     source = opened(cascade, vectors, Reading(**chosen.of(Beside)), by)
     tally = Tally(cascade)
-    with bar(shown=out is not None or not sys.stdout.isatty()) as told:
+    quiet = out is None and sys.stdout.isatty()  # the answers show how far it is
+    with bar(shown=not quiet) as told, later(f"classifying {many(len(source))}", shown=not quiet):
         _write(tally.counted(answered(cascade, source, by), lambda done: told("rows", done, len(source))), out)
     said(tally.sentence)
     for line in tally.lines() if explain else ():
@@ -76,12 +77,10 @@ def predict(
 
 def _check_out(out: Path | None) -> None:
     """Raise, before anything is read, unless answers can be written there."""
-    from mrl.disk import absent
-
     if out is not None and out.suffix not in (".jsonl", ".parquet"):
         raise InputError(f"answers are written as .jsonl or .parquet, got {out.suffix or 'no ending'} in {out}")
     if out is not None:
-        absent(out)
+        check_new(out, "--out")
 
 
 class Tally:
@@ -143,14 +142,21 @@ def _write(batches: Iterable[Batch], out: Path | None) -> None:
 def _lines(batch: Batch) -> Iterator[str]:
     """One JSON object a row."""
     ids, answers = batch
-    columns = (ids.tolist(), answers.names.tolist(), answers.last.tolist(), answers.confidence.tolist())
-    for name, label, dim, sure in zip(*columns, strict=True):
-        yield json.dumps({"id": name, "label": label, "dim": dim, "confidence": round(sure, DIGITS)})
+    names = map(str if ids.dtype.kind in "iu" else json.dumps, ids.tolist())
+    labels = {label: _middle(answers, label) for label in np.unique(answers.labels).tolist()}
+    columns = (answers.labels.tolist(), answers.last.tolist(), answers.confidence.tolist())
+    for name, label, dim, sure in zip(names, *columns, strict=True):
+        yield f'{{"id": {name}{labels[label]}{dim}, "confidence": {round(sure, DIGITS)!r}}}'
+
+
+def _middle(answers: Answers, label: int) -> str:
+    """What all rows of a label have in common."""
+    return f', "label": {json.dumps(answers.classes[label] if answers.classes else label)}, "dim": '
 
 
 def _as_lines(file: Any, batches: Iterable[Batch]) -> None:
     for batch in batches:
-        file.write("".join(f"{line}\n" for line in _lines(batch)).encode())
+        file.write("\n".join([*_lines(batch), ""]).encode())
 
 
 def _as_parquet(file: Any, batches: Iterable[Batch]) -> None:

@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mrl.cli.classified import fitted_on, labelled, without
+from mrl.cli.classified import fitted_on, holds, labelled, without
+from mrl.cli.classify_paths import check_there
 from mrl.cli.settings import Chosen
 from mrl.cli.vectors import TRAINED, Reading, check_undescribed
 from mrl.errors import InputError
+from mrl.heads import IN_MAP
 from mrl.options import option
 from mrl.vectors import Described, Held, Source, is_table
 
@@ -30,7 +32,7 @@ class By:
         None, "Instead of a head: labelled vectors, and the class whose mean is nearest is the answer."
     )
     nearest: bool = option(False, "The class of the nearest of the --prototypes (1-NN), not of the nearest mean.")
-    prototype_labels: Path | None = option(None, "Labels of the prototypes.")
+    prototype_labels: Path | None = option(None, "Labels of the prototypes, as --labels has those of rows.")
     prototype_key: str | None = option(None, "Which array or column of their file has the prototypes.")
 
     def __post_init__(self) -> None:
@@ -39,10 +41,22 @@ class By:
             raise InputError(f"a cascade has one classifier, got {got}; give either --head or --prototypes")
         if self.best and self.head is None:
             raise InputError("--best belongs to --head, which is not there; leave it out")
+        self._check_paths()
         for name in ("nearest", "prototype_labels", "prototype_key"):
             if self.head is not None and getattr(self, name):
                 option = name.replace("_", "-")
                 raise InputError(f"--{option} belongs to --prototypes, which are not there; leave it out")
+
+    def _check_paths(self) -> None:
+        """InputError for a head that is not there, or has no best epoch."""
+        if self.head is None:
+            return
+        check_there(self.head, "--head", "a run, a map that was fitted by labels, or a head's file")
+        if self.best and (self.head.is_file() or (self.head / IN_MAP).is_file()):
+            one = "a head's file" if self.head.is_file() else "a map, which has one head"
+            raise InputError(f"--best is of a run, and {self.head} is {one}; leave it out")
+        if self.head.is_dir() and not (self.head / IN_MAP).is_file() and not holds(self.head, "mrl-run"):
+            raise InputError(f"{self.head} is no run, and no map that was fitted by labels; give one, or a head's file")
 
 
 class Read:

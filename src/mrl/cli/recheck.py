@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mrl.cli.classified import NAMES, Turning, asked, is_cascade
+from mrl.cli.classify_stages import stages
+from mrl.cli.contents import many
 from mrl.cli.indexed import is_index
+from mrl.cli.recheck_cascade import sentence as cascade_sentence
 from mrl.cli.recheck_index import Told, of_index
 from mrl.cli.settings import Chosen, settings
 from mrl.cli.sides import Asking
@@ -39,12 +42,16 @@ def recheck(
     width. Prints what they say in a sentence: the promise is kept, or broken, or how many more would tell.
     """
     cascade = is_cascade(where)
-    if cascade or is_index(where):
-        _refuse(where, chosen, cascade=cascade)
+    if not cascade and not is_index(where):
+        raise InputError(
+            f"{where} is neither an index nor a cascade; give the folder that mrl plan or mrl classify fit made"
+        )
+    _refuse(where, chosen, cascade=cascade)
     told = _of_cascade(where, new, chosen) if cascade else of_index(where, new, Asking(**chosen.of(Asking)))
     for note in (*told.notes, *(told.stale if as_json else ())):
         said(note)
-    typer.echo(json.dumps(told.found.to_json()) if as_json else _sentence(told.found, told.stale))
+    found = cascade_sentence(told.found) if cascade else _sentence(told.found, told.stale)
+    typer.echo(json.dumps(told.found.to_json()) if as_json else found)
     if told.found.verdict == "broken":
         raise typer.Exit(1)
 
@@ -56,8 +63,15 @@ def _of_cascade(where: Path, rows: Path, chosen: Chosen) -> Told:
     from mrl.classify.unseen import unseen
 
     cascade, by = Cascade.load(where), Turning(**chosen.of(Turning, NAMES)).map()
-    new = unseen(cascade, asked(cascade, rows, Reading(**chosen.of(Reading)), by).held)
-    return Told(rechecked(cascade, new), new.notes)
+    if cascade.promise is None:
+        raise InputError(
+            f"nothing is promised of {where}, so there is nothing to re-check; fit it with --policy promise, or "
+            "measure it with mrl classify evaluate"
+        )
+    with stages(f"reading {rows}") as told:
+        new = unseen(cascade, asked(cascade, rows, Reading(**chosen.of(Reading)), by).held)
+        told(f"classifying {many(len(new))}, at full width too")
+        return Told(rechecked(cascade, new), new.notes)
 
 
 def _refuse(where: Path, chosen: Chosen, *, cascade: bool) -> None:
@@ -67,7 +81,15 @@ def _refuse(where: Path, chosen: Chosen, *, cascade: bool) -> None:
     )
     names = {NAMES.get(field.name, field.name) for kind in kinds for field in fields(kind)}
     if given := sorted(f"--{name.replace('_', '-')}" for name in names & chosen.given):
-        raise InputError(f"{where} is {mine}, and {', '.join(given)} speaks of {other}; leave it out")
+        raise InputError(f"{where} is {mine}, and {_speak(given)} of {other}; leave {_it(given)} out")
+
+
+def _speak(given: list[str]) -> str:
+    return f"{given[0]} speaks" if len(given) == 1 else f"{', '.join(given)} speak"
+
+
+def _it(given: list[str]) -> str:
+    return "it" if len(given) == 1 else "them"
 
 
 def _sentence(found: Recheck, stale: tuple[str, ...]) -> str:

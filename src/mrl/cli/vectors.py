@@ -37,7 +37,9 @@ class Reading:
         "Without them, and without ids in the file itself, rows are numbered.",
     )
     labels: Path | None = option(
-        None, "Labels of the vectors, of the same forms, from a column label; integers from 0 on, or names."
+        None,
+        "Labels of the vectors, of the same forms, from a column label; integers from 0 on, or names. In the order of "
+        "the vectors, or, where their file has a column id too, found by it.",
     )
     key: str | None = option(None, "Which array or column has the vectors, if it is not called vectors or embeddings.")
     drop_bad: Drop = option(

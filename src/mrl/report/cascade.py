@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from mrl.classify.cascade import Cascade
 from mrl.classify.measured import Measured
+from mrl.classify.sentences import beyond, points, promised, rows
 from mrl.evaluation.rows import Row
 from mrl.promise import Estimate
+from mrl.report.cascade_commands import FOLDER, commands
 from mrl.report.cascade_figures import FEWEST, calibration, stops, tradeoff
 from mrl.report.cascade_table import MOST, confusion_table, groups_table, levels_table, percent
-from mrl.report.findings import ratio
+from mrl.report.cascade_words import classifier_of, words
 from mrl.report.grid import count
 from mrl.report.markup import Markup, join, tag
 from mrl.report.parts import drawn, opening, shell, unbroken
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 TITLE = "Narrow heads first"
 TRADEOFF, CALIBRATION, STOPS = "accuracy-by-dims", "reliability", "stops-by-level"
-FOLDER = "CASCADE"  # where nobody said which one
 
 
 def figures_of(measured: Measured, beside: Sequence[Row] = ()) -> dict[str, Figure]:
@@ -32,9 +32,15 @@ def figures_of(measured: Measured, beside: Sequence[Row] = ()) -> dict[str, Figu
 
 
 def cascade_page(
-    measured: Measured, cascade: Cascade, drawings: Mapping[str, str], heading: str = TITLE, where: str = FOLDER
+    measured: Measured,
+    cascade: Cascade,
+    drawings: Mapping[str, str],
+    heading: str = TITLE,
+    where: str = FOLDER,
+    by: str = "",
 ) -> str:
-    """The whole document. drawings: an `<svg>` element of each of `figures_of`. where: the cascade's folder."""
+    """The whole document. drawings: an `<svg>` element of each of `figures_of`. where: the cascade's folder. by: that
+    of the map that vectors go through first."""
     kinds = measured.superclasses
     told = [tag("h2", "Superclasses"), *_superclasses(measured)] if kinds is not None else []
     notes = tag("ul", *(tag("li", unbroken(_sentence(note))) for note in measured.notes), class_="found")
@@ -44,6 +50,7 @@ def cascade_page(
         tag("div", *_tiles(measured, cascade), class_="tiles"),
         tag("h2", "What is promised"),
         tag("p", unbroken(_promise(cascade)), class_="promise"),
+        *(tag("p", unbroken(each)) for each in _broken(measured, cascade)),
         *([tag("h2", "What to know"), notes] if measured.notes else []),
         tag("h2", "Where it stops, and what that keeps"),
         tag("div", *_figures(measured, drawings), class_="figures"),
@@ -54,7 +61,7 @@ def cascade_page(
         *told,
         _how(measured, cascade),
         tag("h2", "To classify by it"),
-        *_commands(where),
+        *commands(cascade, where, by),
     )
 
 
@@ -62,32 +69,32 @@ def headline(measured: Measured) -> str:
     """What it keeps, at what cost, in one line."""
     lost, cost = measured.lost.mean, measured.cost
     kept = "exactly as often as" if lost == 0 else f"{_points(abs(lost))} {'less' if lost > 0 else 'more'} often than"
-    fewer = f", with {ratio(1 / cost.share)}{TIMES} fewer dims" if cost.share < 1 / 1.1 else ""
+    fewer = f", with {1 / cost.share:.1f}{TIMES} fewer dims" if cost.share < 1 / 1.1 else ""
     return f"Right in {percent(measured.accuracy.mean)}, {kept} at full width{fewer}."
 
 
 def _facts(measured: Measured, cascade: Cascade) -> str:
-    kind = "one classifier for all levels" if cascade.tied else "a classifier for each level"
-    levels = ", ".join(f"{level.dim:,}" for level in measured.levels)
+    levels, count = ", ".join(f"{level.dim:,}" for level in measured.levels), cascade.classifier.count
     return (
-        f"{printable(measured.data)}: {measured.count:,} rows, {cascade.classifier.count:,} classes. Levels {levels}, "
-        f"{kind}; rows stop by {cascade.rule}."
+        f"{printable(measured.data)}: {rows(measured.count)}, {count:,} class{'es' * (count != 1)}. "
+        f"Level{'s' * (len(measured.levels) != 1)} {levels}, {classifier_of(cascade)}; rows stop by {cascade.rule}."
     )
 
 
 def _tiles(measured: Measured, cascade: Cascade) -> Iterator[Markup]:
     cost, promise, oracle = measured.cost, cascade.promise, measured.oracle
-    every = f"All dims multiplied: {cost.read:.1f}, {percent(cost.read_share)}."
+    every = f"All dims multiplied: {cost.read:.1f}, {percent(cost.read_share)}{_dearer(measured)}."
     said = f"{percent(cost.share)} of the width, by the last dim used. {every}"
     yield _tile("Expected dims", f"{cost.last:.1f}", f" of {cost.width:,}", said, cost.share)
     full = f"At full width {_told(measured.full)}; {_points(measured.lost.mean)} lost {_range(measured.lost)}."
     yield _tile("Accuracy", percent(measured.accuracy.mean), f" {_range(measured.accuracy)}", full)
     if promise is not None:
-        most, sure = f"\u2264 {100 * promise.tolerance:g}", f"With {100 * promise.confidence:g} % confidence"
-        yield _tile("Promised loss", most, " points", f"{sure}, against the full width.")
+        most, unit = points(promise.tolerance).split()
+        sure = f"With {100 * promise.confidence:g} % confidence, against the full width."
+        yield _tile("Promised loss", f"\u2264 {most}", f" {unit}", sure)
     adds = f"of {count(cost.full_macs)} at full width, for one row."
     yield _tile("Multiply-adds", count(round(cost.macs)), "", adds, min(1.0, cost.macs / cost.full_macs))
-    best = f"If the narrowest right level were known, at {oracle.least:.1f} dims. No cascade is above."
+    best = f"If the narrowest right level were known, at {oracle.last:.1f} dims. No thresholds reach more."
     yield _tile("Oracle", percent(oracle.accuracy), "", best)
 
 
@@ -102,10 +109,20 @@ def _tile(name: str, value: str, small: str, said: str, share: float | None = No
 
 def _promise(cascade: Cascade) -> str:
     if cascade.promise is not None:
-        return cascade.promise.sentence
+        return promised(cascade.promise)
     if cascade.rule == "lossless":
         return "Rows stop only where nothing in the remaining dims can change the answer: nothing is lost."
     return "Nothing. The figures below describe these rows."
+
+
+def _broken(measured: Measured, cascade: Cascade) -> Iterator[str]:
+    """What there is to say where more is lost here than was promised."""
+    if cascade.promise is not None:
+        yield from beyond(measured.lost, cascade.promise.tolerance)
+
+
+def _dearer(measured: Measured) -> str:
+    return "; the full width alone would cost less" if measured.cost.read_share > 1 else ""
 
 
 def _figures(measured: Measured, drawings: Mapping[str, str]) -> Iterator[Markup]:
@@ -115,7 +132,7 @@ def _figures(measured: Measured, drawings: Mapping[str, str]) -> Iterator[Markup
     yield drawn(TRADEOFF, drawings[TRADEOFF], f"Line chart: accuracy against expected dims. {ends}", below)
     first, last = measured.levels[0], measured.levels[-1]
     said = " ".join(f"At {at.dim:,} dims {percent(at.reliability.error)} off." for at in dict.fromkeys((first, last)))
-    bins = f"{said} {measured.count:,} rows, as many in each dot; on the dotted line, confidence is right."
+    bins = f"{said} {rows(measured.count)}, as many in each dot; on the dotted line, confidence is right."
     yield drawn(CALIBRATION, drawings[CALIBRATION], f"Line charts: share right against confidence. {said}", bins)
     stopped = f"{percent(first.stopped)} of all rows stop at {first.dim:,} dims, {percent(last.stopped)} at the last."
     few = f" Classes of at least {FEWEST} rows, those that stop earliest and latest."
@@ -136,41 +153,8 @@ def _superclasses(measured: Measured) -> Iterator[Markup]:
 
 
 def _how(measured: Measured, cascade: Cascade) -> Markup:
-    entries = (join(tag("dt", term), tag("dd", unbroken(text))) for term, text in _words(measured, cascade))
+    entries = (join(tag("dt", term), tag("dd", unbroken(text))) for term, text in words(measured, cascade))
     return tag("section", tag("h2", "How it was measured"), tag("footer", tag("dl", *entries)))
-
-
-def _words(measured: Measured, cascade: Cascade) -> Iterator[tuple[str, str]]:
-    yield "rows", f"{measured.count:,} that had no part in the fit, the same for every figure here."
-    yield "expected dims", "The mean over rows of the last dim used; all dims multiplied are told beside it."
-    yield "full width", f"The last level, {measured.cost.width:,} dims, asked about every row."
-    yield "lost", "Accuracy of the full width less that of the cascade, of the same rows; intervals of 95 %."
-    yield (
-        "confidence off by",
-        "Expected calibration error: mean |confidence − share right| of 15 groups of as many rows.",
-    )
-    paper = f"Rows that no level has right counted at full width, as the paper does, {measured.oracle.last:.1f} dims"
-    yield "oracle", f"The narrowest level that is right, else the first one. {paper}."
-    yield "vote", f"The answer of most levels, the widest's where they tie, is right in {_told(measured.vote)}."
-    if cascade.keep is not None:
-        yield (
-            "keep",
-            f"Only the best {cascade.keep:,} of the first level go on: the greedy thresholds are without that.",
-        )
-    yield "paper", "Matryoshka Representation Learning, arXiv 2205.13147 §4.2.1."
-
-
-def _commands(where: str) -> Iterator[Markup]:
-    folder = quote(where)
-    yield from _command("", f"mrl classify predict {folder} VECTORS")
-    yield from _command("From Python.", f"mrl.classify.Cascade.load({where!r}).predict(vectors).labels")
-    yield from _command("Does the promise still hold? New labelled rows tell.", f"mrl recheck {folder} NEW_ROWS")
-
-
-def _command(said: str, text: str) -> Iterator[Markup]:
-    if said:
-        yield tag("p", said, class_="how")
-    yield tag("pre", tag("code", text), tabindex="0")
 
 
 def _points(share: float) -> str:

@@ -26,6 +26,7 @@ RIVALS = (COLOURS[3], COLOURS[5])  # of models beside it that are no FF
 HOLLOW: dict[str, Any] = {"linestyle": "", "markerfacecolor": PAPER}
 EACH, NAME = 3, 20  # bars at either end of the classes; longest name of a bar, characters
 FEWEST = 5  # rows of a class that is named for stopping early or late
+ROOM = 4  # percent around dots at 0 and 100
 PALE = 0.14  # opacity of the first level's bars; the last one is opaque
 
 
@@ -37,7 +38,7 @@ def tradeoff(measured: Measured, beside: Sequence[Row] = ()) -> Figure:
         result = Figure(figsize=(5.6, 4.6))
         axes = result.add_subplot()
         _full(axes, measured)
-        _draw(axes, measured.oracle.capped, "oracle, level by level", color=ORACLE, marker="^", linestyle=(0, (1, 1.2)))
+        _draw(axes, oracle(measured), "oracle, level by level", color=ORACLE, marker="^", linestyle=(0, (1, 1.2)))
         fixed = [Point(level.dim, level.dim, level.accuracy.mean) for level in measured.levels]
         _draw(axes, fixed, "one level for all rows", color=LEVELS, marker="o", markersize=5.0, linestyle="-.")
         _beside(axes, beside)
@@ -47,6 +48,17 @@ def tradeoff(measured: Measured, beside: Sequence[Row] = ()) -> Figure:
         axes.set_title("Accuracy against dims")
         result.legend(loc="outside lower left", ncols=2)
         return result
+
+
+def oracle(measured: Measured) -> list[Point]:
+    """The oracle that may use the levels up to each. Rows that none of these has right count at the last of them, as in
+    the paper (arXiv 2205.13147 §4.2.1)."""
+    found, right, spent = [], 0.0, 0.0
+    for level, first in zip(measured.levels, measured.oracle.first, strict=True):
+        right, spent = right + first, spent + first * level.dim
+        dims = spent + (1 - right) * level.dim
+        found.append(Point(dims, dims, right))
+    return found
 
 
 def calibration(measured: Measured) -> Figure:
@@ -178,9 +190,9 @@ def _bins(axes: Axes, level: Level) -> None:
     axes.plot([0, 100], [0, 100], color=FAINT, linewidth=0.9, linestyle=(0, (1, 2)))
     x, y = [100 * each.confidence for each in found.bins], [100 * each.accuracy for each in found.bins]
     axes.plot(x, y, color=CASCADE, marker="o", markersize=3.4, linewidth=1.2)
-    axes.set_title(f"{dims(level.dim)}: {100 * found.error:.1f} % off", fontsize=9.5, fontweight="normal", pad=4)
-    axes.set_xlim(0, 100)
-    axes.set_ylim(0, 100)
+    axes.set_title(f"{dims(level.dim)}: {100 * found.error:.1f} % off", fontsize=9.5, fontweight="normal", pad=7)
+    axes.set_xlim(-ROOM, 100 + ROOM)
+    axes.set_ylim(-ROOM, 100 + ROOM)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:g} %")
         axis.set_ticks([0, 50, 100])

@@ -10,7 +10,8 @@ from mrl.classify.cascade import Cascade
 from mrl.classify.measured import Measured
 from mrl.disk import absent, new_folder, write
 from mrl.evaluation.rows import Row
-from mrl.report.cascade import FOLDER, TITLE, cascade_page, figures_of
+from mrl.report.cascade import TITLE, cascade_page, figures_of
+from mrl.report.cascade_commands import FOLDER
 from mrl.report.figures import png, svg
 from mrl.report.writer import PAGE
 
@@ -25,19 +26,21 @@ def write_cascade(
     *,
     heading: str = TITLE,
     where: str = FOLDER,
+    by: str = "",
 ) -> list[Path]:
     """Write one HTML file that loads nothing, or, where `path` does not end with .html, a new folder with
     `measured.json`, figures (`.svg`, `.png`) and `report.html`; their paths, the page last.
 
-    beside: rows of other models, whose top-1 is drawn too. where: the cascade's folder, for the commands. A folder that
-    has a `report.html` is complete. MissingError without matplotlib, ExistsError if something is there.
+    beside: rows of other models, whose top-1 is drawn too. where, by: the folders of the cascade and of its map, for
+    the commands. A folder that has a `report.html` is complete. MissingError without matplotlib, ExistsError if
+    something is there.
     """
     alone = Path(path).suffix == ".html"
     if alone:
         absent(Path(path))
     drawn = figures_of(measured, beside)
     drawings = {name: svg(figure) for name, figure in drawn.items()}
-    page = cascade_page(measured, cascade, drawings, heading, where).encode()
+    page = cascade_page(measured, cascade, drawings, heading, where, by).encode()
     if alone:
         write(Path(path), page)
         return [Path(path)]

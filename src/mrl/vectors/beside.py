@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +28,26 @@ def read_ids(path: Path) -> Array:
     return _read(path, "id", "ids")
 
 
-def read_labels(path: Path) -> Array:
-    """(n,) labels, integers or strings: an .npy, the column `label` of such a file, or a text with one a line."""
-    return _read(path, "label", "labels")
+def read_labels(path: Path, ids: Callable[[], Array] | None = None) -> Array:
+    """(n,) labels, integers or strings: an .npy, the column `label` of such a file, or a text with one a line.
+
+    ids: gives those of the vectors, (n,), by which the labels are found where their file has a column `id`: its rows
+    may be in any order. InputError names an id that is missing, that no vector has, or that occurs twice.
+    """
+    labels = _read(path, "label", "labels")
+    if ids is None or path.suffix not in ENDINGS or "id" not in (table := read_columns(path)).column_names:
+        return labels
+    from mrl.vectors.joining import places
+
+    wanted = checked_ids(ids(), "the vectors")
+    return labels[places(_like(_keys(table, "id", path), wanted), wanted, path)]
+
+
+def _like(ids: Array, wanted: Array) -> Array:
+    """Ids of a file as the vectors have theirs, integers or strings, where they can be written so."""
+    if wanted.dtype.kind == "U" or ids.dtype.kind != "U":
+        return ids.astype(np.str_ if wanted.dtype.kind == "U" else np.int64)
+    return typed(ids.tolist())
 
 
 def _read(path: Path, name: str, what: str) -> Array:
@@ -41,8 +59,7 @@ def _read(path: Path, name: str, what: str) -> Array:
             raise InputError(
                 f"{path} has no column {name}, only {', '.join(table.column_names)}; rename the one of the {what}"
             )
-        column = key_column(table, name, path)
-        return typed(column.to_pylist()) if path.suffix == ".csv" else as_keys(column)
+        return _keys(table, name, path)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError:
@@ -53,6 +70,12 @@ def _read(path: Path, name: str, what: str) -> Array:
     if blank is not None:
         raise InputError(f"{path}:{blank} is empty; {what} are one a line, each with a name or a number")
     return typed(lines)
+
+
+def _keys(table: pyarrow.Table, name: str, path: Path) -> Array:
+    """A column of integers or strings; those of a .csv are integers if all of them are."""
+    column = key_column(table, name, path)
+    return typed(column.to_pylist()) if path.suffix == ".csv" else as_keys(column)
 
 
 def typed(texts: list[str]) -> Array:

@@ -7,18 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
+
 from mrl.disk import MANIFEST
 from mrl.errors import InputError
 from mrl.vectors.beside import checked_ids, numbered, read_ids, read_labels
 from mrl.vectors.described import Described
 from mrl.vectors.dropping import without
-from mrl.vectors.found import Array, Found
-from mrl.vectors.source import Note, Source
+from mrl.vectors.found import Array, Found, Reader
+from mrl.vectors.source import BATCH_BYTES, Note, Source
 from mrl.vectors.source_arrow import read_arrow
 from mrl.vectors.source_hdf5 import read_hdf5
 from mrl.vectors.source_parquet import read_parquet
 from mrl.vectors.source_raw import read_fvecs, read_npy, read_npz, read_safetensors
-from mrl.vectors.source_table import of_table
+from mrl.vectors.source_table import OfTable, of_table
 from mrl.vectors.table import Table
 
 Drop = Literal["no", "yes", "zero"]
@@ -55,7 +57,8 @@ def open_vectors(
     folder; a folder or a quoted pattern of .parquet files. key: the array or column of the vectors, where it is not
     called vectors or embeddings and is not the only one that fits. about: what the file does not say of itself; a
     table's card says it. ids, labels: files of their own, see `read_ids` and `read_labels`, in place of the file's.
-    Without ids rows are called by their number. Labels are integers ≥ 0, or strings, numbered in sorted order.
+    Without ids rows are called by their number. Labels are integers ≥ 0, or strings, numbered in sorted order; those of
+    a file with a column `id` are found by it, whatever their order.
 
     Vectors are float32 or float16; float64 becomes float32. drop_bad: rows that are left out, and named in a note:
     none ("no"), those with a NaN or an Inf ("yes"), and zero vectors too ("zero"); this reads the file once more.
@@ -70,7 +73,7 @@ def open_vectors(
     _check_table(path, found, about, ids)
     card = found.card or (about or Described()).card(path.parent if _is_pattern(path) else path, found.reader.width)
     own = found.ids if ids is None else read_ids(Path(ids))
-    classes = found.labels if labels is None else read_labels(Path(labels))
+    classes = found.labels if labels is None else read_labels(Path(labels), lambda: _ids(found.reader, own))
     names = found.label_names if labels is None else ()
     if found.card is None or labels is not None:
         classes, names = numbered(classes, str(path if labels is None else labels))
@@ -125,6 +128,17 @@ def _check_table(path: Path, found: Found, about: Described | None, ids: str | P
         raise InputError(f"{path} is a table, whose card says what it is; leave {given} out")
     if found.card is not None and ids is not None:
         raise InputError(f"{path} is a table, which has ids; leave --ids {ids} out")
+
+
+def _ids(reader: Reader, own: Array | None) -> Array:
+    """(rows,) of all vectors: their own, those that are read along with them, or their numbers."""
+    if own is not None or not reader.named:
+        return np.arange(reader.rows) if own is None else own
+    if isinstance(reader, OfTable):
+        return reader.table.ids
+    size = max(BATCH_BYTES // (4 * reader.width), 1)
+    parts = [ids for _, ids in reader.pieces(0, size) if ids is not None]
+    return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
 
 def _check_count(path: Path, rows: int, what: str, file: str | Path | None, given: Array | None) -> None:

@@ -151,8 +151,8 @@ class Source:
         has = f"{far:.1e}, which is beyond float32" if far else "a NaN or an Inf"
         which = f"{self.what} {row}, id {name!r}," if self.named else f"{self.what} {row}"
         return InputError(
-            f"{self.path}: {which} has {has} ({len(self.survey().bad)} in all are such); leave these out, "
-            "which drop_bad does"
+            f"{self.path}: {which} has {has} ({len(self.survey().bad)} in all are such); leave these out "
+            "with --drop-bad yes"
         )
 
 

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mrl.classify.levels import Floats, Labels, Levels
-from mrl.classify.lossless_bounds import UNIT, Bounds, Tables
-from mrl.classify.lossless_confidence import Scale, among, firsts, others, probabilities
-from mrl.classify.lossless_exact import exact_best, scores64
+from mrl.classify.lossless.bounds import UNIT, Bounds, Tables
+from mrl.classify.lossless.confidence import Scale, Scores, among, firsts, others, probabilities
+from mrl.classify.lossless.exact import exact_best, nearest, scores64
 
 TILE_BYTES = 1 << 22  # of float32 scores of all classes at a time
 TILE_ROWS = 64, 1024  # of a tile, at least and at most
@@ -42,7 +42,7 @@ class Out(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What `look` and `finish` say of each row; see `lossless_loops`."""
+    """What `look` and `finish` say of each row; see `loops`."""
 
     leaders: Labels
     others: Labels
@@ -108,8 +108,9 @@ def run_tile(job: Job, vectors: npt.NDArray[Any], out: Out) -> None:
         if hope[left, level].any() or (len(left) and stop == levels.dims.width):
             left = _level(tile, level, start, left)
             start = stop
-    for i in (*left, *np.flatnonzero(~safe)):
-        _decide(tile, int(i), bool(safe[i]))
+    for i in left:
+        _decide(tile, int(i))
+    _decide_large(tile, np.flatnonzero(~safe))
     out.work[1] += tile.found.work + levels.dims.width
 
 
@@ -179,18 +180,28 @@ def _look(tile: Tile, level: int, left: Labels, made: tuple[Floats, Labels]) -> 
     look(tile.total, made, left, level, tile.rows, tile.job.bounds.tables, tile.found)
 
 
-def _decide(tile: Tile, i: int, safe: bool) -> None:
+def _decide(tile: Tile, i: int) -> None:
     """A row at full width in which float32 leaves more than one class."""
-    levels, out, tables = tile.job.levels, tile.out, tile.job.bounds.tables
-    some, scores = np.arange(levels.prototypes), tile.total[i]
-    if safe:
-        need = 2 * (tile.rows[1][i] * tables.slip.max() + tables.stay.max())
-        some = np.flatnonzero(scores >= scores.max() - need)
-    else:
-        scores = scores64(levels, tile.x[i], some)[0]
-        out.work[0, i] = levels.dims.width * len(some)
-    label = tables.owner[exact_best(levels, tile.x[i], some)]
-    last = len(levels.dims) - 1
+    scores, tables = tile.total[i], tile.job.bounds.tables
+    need = 2 * (tile.rows[1][i] * tables.slip.max() + tables.stay.max())
+    _conclude(tile, i, scores, np.flatnonzero(scores >= scores.max() - need))
+
+
+def _decide_large(tile: Tile, these: Labels) -> None:
+    """Rows that float32 does not hold, together: all classes are reckoned in float64."""
+    if not len(these):
+        return
+    levels = tile.job.levels
+    scores, off = scores64(levels, tile.x[these], np.arange(levels.prototypes))
+    tile.out.work[0, these] = levels.dims.width * levels.prototypes
+    for i, mine, slack in zip(these, scores, off, strict=True):
+        _conclude(tile, int(i), mine, nearest(mine, slack))
+
+
+def _conclude(tile: Tile, i: int, scores: Scores, some: Labels) -> None:
+    """The answer at full width. scores: (p,). some: the prototypes that may be the best."""
+    levels, out, last = tile.job.levels, tile.out, len(tile.job.levels.dims) - 1
+    label = tile.job.bounds.tables.owner[exact_best(levels, tile.x[i], some)]
     logits = tile.scale.logits(scores[None], last, np.array([i]))
     out.labels[i], out.levels[i] = label, last
     out.confidence[i] = probabilities(logits, label[None], tile.job.temperatures[last])[0]
@@ -200,7 +211,7 @@ def _decide(tile: Tile, i: int, safe: bool) -> None:
 def look_plain(
     total: Floats, made: tuple[Floats, Labels], these: Labels, level: int, rows: Rows, tables: Tables, found: Found
 ) -> None:
-    """The slow twin of `lossless_loops.look`, a row at a time, and what runs without Numba. Leaves no class out."""
+    """The slow twin of `loops.look`, a row at a time, and what runs without Numba. Leaves no class out."""
     for i, at in zip(these, made[1], strict=True):
         total[i] += made[0][at]
         leader, tail = int(total[i].argmax()), slice(level + 1, None)
@@ -239,7 +250,7 @@ def _room(job: Job, n: int) -> Found:
 def _compiled() -> Any:
     """The compiled loops, or None."""
     try:
-        from mrl.classify import lossless_loops
+        from mrl.classify.lossless import loops
     except ImportError:
         return None
-    return lossless_loops
+    return loops

@@ -1,10 +1,10 @@
 """The rule `lossless`: a row stops as soon as nothing in the dims not read yet can change its answer.
 
 The answer is that of the full width: the class with the largest logit Σ x_i v_ci + p_c in exact arithmetic over the
-numbers of `Levels` (x as float32), the earlier class where two are equal. What proves it is in `lossless_bounds`.
+numbers of `Levels` (x as float32), the earlier class where two are equal. What proves it is in `bounds`.
 
-Separate heads (MRL) are read as one: the widest head's own matrix, cut. The logits of that continue, those of the other
-heads do not, and nothing is known of the answer of the widest head from theirs.
+Separate heads (MRL) are read as one: the widest head's own matrix, cut (`Levels.widest`). The logits of that continue,
+those of the other heads do not, and nothing is known of the answer of the widest head from theirs.
 
 Memory does not grow with the rows, but for the answers.
 """
@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from mrl.classify.answers import Answers
 from mrl.classify.levels import Labels
-from mrl.classify.lossless_bounds import bounds
-from mrl.classify.lossless_tiles import Job, Out, run_tile, tile_rows
-from mrl.classify.running import engine
+from mrl.classify.lossless.bounds import bounds
+from mrl.classify.lossless.tiles import Job, Out, run_tile, tile_rows
+from mrl.classify.running import engine, taken
 
 if TYPE_CHECKING:
     from mrl.classify.cascade import Cascade
@@ -58,8 +58,9 @@ def run_lossless(cascade: Cascade, vectors: npt.NDArray[Any]) -> Answers:
     """Answers for rows (n, width); labels are those of the full width.
 
     confidence: the probability of the label by the classes' scores at the level where the row stopped and with its
-    temperature; what the full width would say is not known there. Classes that were left out before count together
-    with the probability that they had then. Separate heads have those of the widest head, cut.
+    temperature; what the full width would say is not known there. Where a row has gone on with few classes, the others
+    keep together the probability p that they had then, and the few share 1 − p by their scores; one of these that was
+    beaten on the way keeps its last score. Separate heads have the scores of the widest head, cut.
     InputError where float32 does not hold the lengths of the classifier.
     """
     return _run(cascade, vectors)[0]
@@ -78,7 +79,7 @@ def _run(cascade: Cascade, vectors: npt.NDArray[Any]) -> tuple[Answers, Labels]:
     known, free = bounds(levels), list[Job]()
 
     def tile(start: int, stop: int) -> None:
-        job = free.pop() if free else Job(levels, known, cascade.temperatures)
+        job = taken(free, lambda: Job(levels, known, cascade.temperatures))
         part = slice(start, stop)
         run_tile(job, vectors[part], out.only(part))
         free.append(job)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mrl.classify.levels import Floats, Labels, Levels
+from mrl.classify.levels import Floats, Labels, Levels, inverses
 
 Doubles = npt.NDArray[np.float64]
 Scores = npt.NDArray[np.floating[Any]]
@@ -23,7 +23,7 @@ class Scale:
     """
 
     levels: Levels
-    ratio: Floats | None
+    ratio: Doubles | None
     own: Floats | None
 
     @classmethod
@@ -31,13 +31,12 @@ class Scale:
         """lengths: (n, S), of the rows' segments."""
         if not levels.tied or bool((levels.times == 1).all() and (levels.plus == levels.plus[-1]).all()):
             return cls(levels, None, None)
-        last = levels.times[-1]
-        ratio = np.divide(levels.times, last, out=np.zeros_like(levels.times), where=last > 0)
+        times = levels.times.astype(np.float64)  # of a very short prefix, float32 does not hold the ratio
+        ratio = np.divide(times, times[-1], out=np.zeros_like(times), where=times[-1] > 0)
         if not levels.rescaled:
             return cls(levels, ratio, None)
         whole = np.sqrt(np.cumsum(lengths**2, axis=1)).T
-        own = np.divide(1.0, whole, out=np.zeros_like(whole), where=whole > 0)
-        return cls(levels, ratio, own.astype(np.float32))
+        return cls(levels, ratio, inverses(whole))
 
     def some(self, scores: Scores, at: Labels, these: Labels, slots: Labels) -> Scores:
         """(m, k) of the prototypes `slots` (m, k) of these rows, each at its own level."""
@@ -62,12 +61,12 @@ def probabilities(logits: Scores, labels: Labels, temperature: float) -> Floats:
 
 
 def others(logits: Scores, owners: Labels, first: Mask, temperature: float) -> Doubles:
-    """(m,): log of the sum of exp(logit / T) over all classes (m, classes) but some, (m, k) where `first`."""
-    best = logits.max(1)
-    weights = np.exp((logits - best[:, None]) / np.float32(temperature))
-    kept = (np.take_along_axis(weights, owners, axis=1) * first).sum(1)
-    with np.errstate(divide="ignore"):
-        found: Doubles = np.log(np.maximum(weights.sum(1, dtype=np.float64) - kept, 0)) + best / temperature
+    """(m,): the probability of all classes (m, classes) but some, (m, k) where `first`."""
+    weights = np.exp((logits - logits.max(1, keepdims=True)) / np.float32(temperature)).astype(np.float64)
+    total = weights.sum(1)
+    mine, column = np.nonzero(first)
+    weights[mine, owners[mine, column]] = 0
+    found: Doubles = weights.sum(1) / total
     return found
 
 
@@ -79,12 +78,12 @@ def firsts(owners: Labels, valid: Mask) -> Mask:
 
 
 def among(scaled: Doubles, owners: Labels, first: Mask, labels: Labels, rest: Doubles) -> Floats:
-    """(m,) probability of labels among slots with logits / T (m, k), −∞ where there is none, and all the rest."""
+    """(m,) probability of labels: (1 − rest) times that among slots with logits / T (m, k), −∞ where there is none."""
     best = scaled if first[scaled > -np.inf].all() else _bests(scaled, first)
     own = np.where(owners == labels[:, None], scaled, -np.inf).max(1)
-    most = np.maximum(best.max(1), rest)
-    total = np.exp(best - most[:, None]).sum(1) + np.exp(rest - most)
-    found: Floats = (np.exp(own - most) / total).astype(np.float32)
+    most = best.max(1)
+    total = np.exp(best - most[:, None]).sum(1)
+    found: Floats = ((1 - rest) * np.exp(own - most) / total).astype(np.float32)
     return found
 
 

@@ -1,6 +1,6 @@
 """The compiled loops of the lossless rule: who can still win, and products with those few only. Needs Numba.
 
-`tables` are those of `lossless_bounds.Tables`; `rows` are lengths of segments (n, S) and of rows (n,), rounded up.
+`tables` are those of `bounds.Tables`; `rows` are lengths of segments (n, S) and of rows (n,), rounded up.
 """
 
 from __future__ import annotations

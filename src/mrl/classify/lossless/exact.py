@@ -9,17 +9,28 @@ import numpy as np
 import numpy.typing as npt
 
 from mrl.classify.levels import Labels, Levels
-from mrl.classify.lossless_bounds import UNIT64, folded
+from mrl.classify.lossless.bounds import UNIT64, folded
 
 Doubles = npt.NDArray[np.float64]
+TILE_BYTES = 4 << 20  # of prototypes in float64 at a time
 
 
-def scores64(levels: Levels, row: npt.NDArray[Any], some: Labels) -> tuple[Doubles, Doubles]:
-    """Full-width scores of some prototypes (m,) for a row (width,), and by how much they may be off, both (m,)."""
-    x, v, plus = row.astype(np.float64), folded(levels, some), levels.plus[-1][some].astype(np.float64)
-    most = np.abs(v) @ np.abs(x)
-    scores = v @ x + plus
-    return scores, 2 * (len(x) + 4) * UNIT64 * most + 2 * UNIT64 * np.where(most > 0, np.abs(scores), 0)
+def scores64(levels: Levels, rows: npt.NDArray[Any], some: Labels) -> tuple[Doubles, Doubles]:
+    """Full-width scores of some prototypes (p,) for rows (n, width), and by how much they may be off, both (n, p)."""
+    x, step = rows.astype(np.float64), max(1, TILE_BYTES // (8 * rows.shape[1]))
+    scores, off = np.empty((len(x), len(some))), np.empty((len(x), len(some)))
+    for start in range(0, len(some), step):
+        part = slice(start, start + step)
+        v, plus = folded(levels, some[part]), levels.plus[-1][some[part]].astype(np.float64)
+        most, scores[:, part] = np.abs(x) @ np.abs(v).T, x @ v.T + plus
+        rounded = np.where(most > 0, np.abs(scores[:, part]), 0)
+        off[:, part] = 2 * (x.shape[1] + 4) * UNIT64 * most + 2 * UNIT64 * rounded
+    return scores, off
+
+
+def nearest(scores: Doubles, off: Doubles) -> Labels:
+    """Which of scores (p,), off by at most so much (p,), may be the largest."""
+    return np.flatnonzero(scores + off >= (scores - off).max())
 
 
 def exact_best(levels: Levels, row: npt.NDArray[Any], some: Labels) -> int:
@@ -27,8 +38,8 @@ def exact_best(levels: Levels, row: npt.NDArray[Any], some: Labels) -> int:
 
     float64 decides wherever its own rounding allows; where it does not, sums of fractions do.
     """
-    scores, off = scores64(levels, row, some)
-    left = np.flatnonzero(scores + off >= (scores - off).max())
+    scores, off = (each[0] for each in scores64(levels, row[None], some))
+    left = nearest(scores, off)
     if len(left) == 1 or not off[left].any():
         return int(some[left[scores[left].argmax()]])
     return int(some[left[_by_fractions(levels, row, some[left])]])

@@ -26,6 +26,14 @@ def test_labels_are_those_of_the_classifier_by_name():
     np.testing.assert_array_equal(renamed(head, replace(ROWS, labels=ROWS.labels + 8))[ROWS.labels > 1], -1)
 
 
+def test_numbers_meet_classes_that_are_named_by_numbers():
+    head, numbers = made.tied(classes=10), tuple(str(n) for n in (*range(10, 15), *range(5)))
+    mine = renamed(replace(head, classes=numbers), ROWS)
+    np.testing.assert_array_equal(mine, np.where(ROWS.labels < 5, ROWS.labels + 5, -1))
+    theirs = renamed(head, replace(ROWS, label_names=tuple(map(str, range(9, -1, -1)))))
+    np.testing.assert_array_equal(theirs, 9 - ROWS.labels)
+
+
 @pytest.mark.parametrize("doing", ["fit", "measure", "unseen"])
 def test_names_against_no_names_are_refused(doing):
     from mrl.classify.unseen import unseen
@@ -33,9 +41,11 @@ def test_names_against_no_names_are_refused(doing):
     do = {"fit": fit, "measure": lambda h, r: measure(cascade(h), r), "unseen": lambda h, r: unseen(cascade(h), r)}
     bare, named = made.tied(), made.tied(classes=10)
     named = replace(named, classes=NAMES)
-    with pytest.raises(InputError, match=r"^the classifier names its classes and memory has no label_names, so they"):
+    with pytest.raises(InputError, match=r"^the classifier names its classes \('a'\) and memory has no names, so they"):
         do[doing](named, ROWS)
-    with pytest.raises(InputError, match=r"^memory names its labels and the classifier has no names .*; give names to"):
+    with pytest.raises(
+        InputError, match=r"^memory names its labels \('a'\) and the classifier has no names, .*; give names to"
+    ):
         do[doing](bare, replace(ROWS, label_names=NAMES))
 
 

@@ -405,7 +405,7 @@ def test_what_cannot_be_fitted(folder, mapped, tmp_path):
         ((known, *named, "--prototypes", folder / "asked.npy"), "has no labels, and prototypes are of classes; give"),
         (
             (known, *head, "--labels", tmp_path / "far.npy"),
-            "the classifier names its classes and ",
+            "the classifier names its classes (",
         ),
         ((tmp_path / "zoo", *head), "'yak', 'zho', 'zebu', 'auk', 'gnu'; leave these rows out"),
         ((tmp_path / "strangers", *head), "belongs to an encoder ffffffff and"),

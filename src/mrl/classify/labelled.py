@@ -26,18 +26,32 @@ def check_embedded(rows: Any, what: str = "rows", also: str = "") -> None:
 def renamed(classifier: Classifier, rows: Embedded) -> Labels:
     """(n,) the labels in the classifier's numbering; −1 where it does not know the class, or the row has no label.
 
-    InputError where one side names its classes and the other does not, and for a label beyond the names.
+    Labels without names are numbers: they meet classes that are named by numbers (`"7"`), and classes without names.
+    InputError where only one side has other names, and for a label beyond the names.
     """
-    given = rows.need_labels()
-    if bool(rows.label_names) != bool(classifier.classes):
-        named, bare = f"{rows.path} names its labels", "the classifier has no names for its classes"
-        if classifier.classes:
-            named, bare = "the classifier names its classes", f"{rows.path} has no label_names"
-        raise InputError(f"{named} and {bare}, so they cannot be compared; give names to both, or to neither")
+    given, names = rows.need_labels(), classifier.classes
     if rows.label_names and given.max(initial=-1) >= len(rows.label_names):
         raise InputError(
             f"{rows.path} has the label {given.max()} and only {len(rows.label_names)} label_names; name every label"
         )
-    labels = renumbered(rows, classifier.classes)
+    if bool(rows.label_names) == bool(names):
+        labels = renumbered(rows, names)
+    elif rows.label_names:
+        labels = _places(rows.label_names, f"{rows.path} names its labels", "the classifier has no names")[given]
+    else:
+        places = _places(names, "the classifier names its classes", f"{rows.path} has no names")
+        at = dict(zip(places.tolist(), range(len(names)), strict=True))
+        labels = np.array([at.get(label, -1) for label in given.tolist()], np.int64)
+    labels = np.where(given < 0, -1, labels)
     known: Labels = np.where((labels >= 0) & (labels < classifier.count), labels, -1)
     return known
+
+
+def _places(names: tuple[str, ...], named: str, bare: str) -> Labels:
+    """Names as the numbers that they are."""
+    if not all(name.isascii() and name.isdecimal() and str(int(name)) == name for name in names):
+        other = next(name for name in names if not name.isdecimal() or str(int(name)) != name)
+        raise InputError(
+            f"{named} ({other!r}) and {bare}, so they cannot be compared; give names to both, or to neither"
+        )
+    return np.array([int(name) for name in names], np.int64)

@@ -50,14 +50,21 @@ class Ratio:
         )
 
 
-def paired(ours: Callable[[], object], theirs: Callable[[], object], pairs: int = 15, warm_up: int = 2) -> Ratio:
-    """Time the two in turn, after `warm_up` runs of each; the order within a pair alternates."""
+def paired(
+    ours: Callable[[], object], theirs: Callable[[], object], pairs: int = 15, warm_up: int = 2, rest: float = 0.0
+) -> Ratio:
+    """Time the two in turn, after `warm_up` runs of each; the order within a pair alternates.
+
+    rest: seconds before each run, so that threads of the one before, which spin for a while when they are done (those
+    of a BLAS do), do not slow the other.
+    """
     for _ in range(warm_up):
         ours()
         theirs()
     times: dict[int, list[float]] = {0: [], 1: []}
     for pair in range(pairs):
         for which in (0, 1) if pair % 2 == 0 else (1, 0):
+            time.sleep(rest)
             times[which].append(seconds((ours, theirs)[which]))
     return Ratio(np.array(times[0]), np.array(times[1]))
 
